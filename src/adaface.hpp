@@ -1,0 +1,302 @@
+// adaface: find faces in a photograph, align them, turn each into a 512-dimensional embedding, compare
+// embeddings.
+//
+//   adaface::Engine engine({.model = "ir_101.afw", .detector = "mtcnn.afw"});
+//   auto a = engine.analyze(adaface::read_image("a.jpg"));
+//   auto b = engine.analyze(adaface::read_image("b.jpg"));
+//   if (!a.empty() && !b.empty())
+//     std::printf("%.4f\n", adaface::similarity(a[0].embedding, b[0].embedding));
+//
+// Errors.  Every function that can fail throws adaface::Error, whose message names the file, tensor or option
+// and what was expected; std::bad_alloc may pass through. Nothing aborts, prints or leaves a half-written
+// file; outputs are untouched on failure. A photograph without a face is an empty result, not an error.
+//
+// Threads.  Weights are immutable and may be shared. Detector, Embedder and Engine are sessions: each belongs
+// to one thread at a time, and many may run at once over the same Weights. Free functions may be called from
+// any thread. Results do not depend on the number of threads or on how inputs are batched.
+//
+// Coordinates.  Pixels; x grows to the right, y downwards, (0, 0) is the centre of the top left pixel.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "error.hpp"
+
+namespace adaface {
+
+// standard: the published networks with the published code's defects mended (the default).
+// reference: the published pipeline number for number, defects included: the P-Net softmax runs over image
+// columns, the alignment may mirror strong profiles, EXIF orientation is ignored.
+enum class Mode { standard, reference };
+
+// ---- Images
+// ------------------------------------------------------------------------------------------------------
+
+enum class ChannelOrder { rgb, bgr };
+
+// 8-bit, three interleaved channels, rows `stride` bytes apart (>= 3 * width). Does not own its pixels.
+struct ImageView {
+  const std::uint8_t* data = nullptr;
+  int width = 0;
+  int height = 0;
+  std::ptrdiff_t stride = 0;
+  ChannelOrder order = ChannelOrder::rgb;
+};
+
+// Owns 8-bit RGB pixels, rows packed.
+class Image {
+ public:
+  Image() = default;
+  // Black. Throws invalid_argument unless 1 <= width, height <= 65535.
+  Image(int width, int height);
+
+  int width() const { return width_; }
+  int height() const { return height_; }
+  std::uint8_t* row(int y) { return pixels_.data() + static_cast<std::size_t>(y) * stride(); }
+  const std::uint8_t* row(int y) const { return pixels_.data() + static_cast<std::size_t>(y) * stride(); }
+  std::size_t stride() const { return static_cast<std::size_t>(width_) * 3; }
+  operator ImageView() const {
+    return {pixels_.data(), width_, height_, static_cast<std::ptrdiff_t>(stride()), ChannelOrder::rgb};
+  }
+
+ private:
+  int width_ = 0;
+  int height_ = 0;
+  std::vector<std::uint8_t> pixels_;
+};
+
+struct DecodeOptions {
+  bool apply_orientation = true;  // turn the picture as its EXIF orientation says
+  int max_side = 16384;           // wider or higher pictures throw limit before any pixel is decoded
+  std::uint64_t max_file_bytes = 1u << 30;
+};
+
+// JPEG, PNG, BMP, GIF (first frame), TGA, PSD, PIC, PNM and HDR. Alpha is dropped, grey becomes three equal
+// channels, 16 bits are scaled to 8. `name` stands in error messages. Throws corrupt, unsupported or limit;
+// read_image also not_found and io.
+Image decode_image(std::span<const std::byte> file, const DecodeOptions& options = {},
+                   std::string_view name = "image");
+Image read_image(const std::filesystem::path& path, const DecodeOptions& options = {});
+
+// By extension: .png (lossless) or .jpg/.jpeg (quality 1 to 100). Complete or absent: written beside, synced,
+// renamed.
+void write_image(const std::filesystem::path& path, const ImageView& image, int jpeg_quality = 92);
+std::vector<std::byte> encode_png(const ImageView& image);
+std::vector<std::byte> encode_jpeg(const ImageView& image, int quality = 92);
+
+// The same guarantee for any other output.
+void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
+
+// ---- Weights
+// -----------------------------------------------------------------------------------------------------
+
+struct TensorInfo {
+  std::string name;
+  std::string type;  // "f32", "f16", "bf16"
+  std::vector<std::uint32_t> shape;
+  std::uint64_t bytes;
+};
+
+struct WeightsInfo {
+  std::string architecture;    // "mtcnn", "ir_18", "ir_34", "ir_50", "ir_101", "ir_se_50"
+  std::string color;           // channel order that the network was trained on: "bgr" or "rgb"
+  std::string storage;         // of the large tensors: "f32", "f16", "bf16"
+  std::string source_sha256;   // of the checkpoint that was converted
+  std::string weights_sha256;  // of the weights themselves: the identity of the model
+  std::uint64_t file_bytes;
+  std::uint64_t parameters;
+  std::vector<TensorInfo> tensors;
+};
+
+// A mapped .afw file (weights/FORMAT.md) and what has been planned from it. Copies share one state;
+// thread-safe.
+class Weights {
+ public:
+  // Checks structure and names at once, each tensor's checksum when it is planned or by verify().
+  // Throws not_found, io, corrupt, unsupported.
+  static Weights load(const std::filesystem::path& path);
+
+  WeightsInfo info() const;
+  // Reads every tensor and compares checksums; throws corrupt, naming the tensor.
+  void verify() const;
+
+  struct State;
+  const std::shared_ptr<State>& state() const { return state_; }
+
+ private:
+  explicit Weights(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  std::shared_ptr<State> state_;
+};
+
+// The number of CPUs that this process may use: affinity and cgroup quota included. At least 1.
+int available_cpus();
+
+// ---- Detection: MTCNN (Zhang et al. 2016, "Joint Face Detection and Alignment")
+// -----------------------------------------
+
+struct Point {
+  float x, y;
+};
+
+// Inclusive pixels: width = x2 - x1 + 1. Neither rounded nor clipped: a box may reach outside the image.
+struct Box {
+  float x1, y1, x2, y2;
+};
+
+struct Face {
+  Box box;
+  float score;  // probability, in (score threshold, 1]
+  // Left eye, right eye, nose, left and right corner of the mouth, as seen in the image.
+  std::array<Point, 5> landmarks;
+};
+
+struct DetectorOptions {
+  Mode mode = Mode::standard;
+  float min_face = 20;                                      // smallest face side in pixels, >= 12
+  float pyramid_factor = 0.85f;                             // in (0, 1)
+  std::array<float, 3> score_thresholds{0.6f, 0.7f, 0.9f};  // P-, R-, O-Net, each in [0, 1)
+  std::array<float, 3> overlap_thresholds{0.7f, 0.7f, 0.7f};
+  int threads = 0;  // inside one image; 0: available_cpus()
+};
+
+class Detector {
+ public:
+  // Throws invalid_argument when the weights are not MTCNN's or an option is out of range; corrupt.
+  explicit Detector(const Weights& weights, const DetectorOptions& options = {});
+  ~Detector();
+  Detector(Detector&&) noexcept;
+  Detector& operator=(Detector&&) noexcept;
+
+  // Faces in descending score. An image smaller than min_face has none.
+  std::vector<Face> detect(const ImageView& image);
+
+ private:
+  struct Session;
+  std::unique_ptr<Session> session_;
+};
+
+enum class FaceSelection { largest, best, all };
+
+// all: unchanged; largest: the one with the greatest box area; best: the one with the highest score.
+// Ties keep the earlier face. An empty list stays empty.
+std::vector<Face> select_faces(std::vector<Face> faces, FaceSelection selection);
+
+// ---- Alignment
+// ---------------------------------------------------------------------------------------------------
+
+inline constexpr int kCropSize = 112;
+
+// Maps image to crop: x' = m[0][0] x + m[0][1] y + m[0][2], y' = m[1][0] x + m[1][1] y + m[1][2].
+struct Transform {
+  std::array<std::array<double, 3>, 2> m;
+};
+
+// The similarity that carries five landmarks to the AdaFace template, by least squares from template to
+// image. Throws invalid_argument when the points are not finite or coincide.
+Transform alignment_transform(const std::array<Point, 5>& landmarks, Mode mode = Mode::standard);
+
+// The 112x112 RGB crop: bilinear, black outside the image.
+Image align_face(const ImageView& image, const std::array<Point, 5>& landmarks, Mode mode = Mode::standard);
+
+// ---- Embedding: AdaFace (Kim et al. 2022)
+// --------------------------------------------------------------------------
+
+inline constexpr int kEmbeddingSize = 512;
+
+struct Embedding {
+  std::array<float, kEmbeddingSize> unit;  // L2 norm 1
+  float norm;  // before normalisation: grows with image quality (Kim et al. 2022, section 3.2)
+};
+
+// Cosine of the angle between two embeddings of the same model, in [-1, 1]; summed in double.
+double similarity(const Embedding& a, const Embedding& b);
+
+struct EmbedderOptions {
+  int threads = 0;  // 0: available_cpus()
+};
+
+// One layer of a planned network, and its time when profiled.
+struct LayerProfile {
+  std::string name;            // "stage3.unit07.conv1"
+  std::string kind;            // "convolution", "batch_norm", "subsample", "squeeze_excite", "linear"
+  std::string shape;           // "256x14x14 -> 256x14x14 k3 s1"
+  std::string implementation;  // as the backend names it
+  double multiply_adds = 0;    // of useful work, one image
+  double bytes = 0;            // weights and activations read and written once, one image
+  double run_ms_min = 0, run_ms_median = 0;      // inside whole runs
+  double alone_ms_min = 0, alone_ms_median = 0;  // this layer repeated alone, its data in cache
+};
+
+struct NetworkProfile {
+  std::vector<LayerProfile> layers;
+  double total_ms_min = 0, total_ms_median = 0;  // whole runs, unprofiled
+  int threads = 1;
+  int repetitions = 0;
+};
+
+class Embedder {
+ public:
+  // Throws invalid_argument when the weights are not an IR network's; corrupt.
+  explicit Embedder(const Weights& weights, const EmbedderOptions& options = {});
+  ~Embedder();
+  Embedder(Embedder&&) noexcept;
+  Embedder& operator=(Embedder&&) noexcept;
+
+  // Aligned crops of 112x112, in either channel order. One crop: threads work inside its layers; several:
+  // crops are spread over the threads. Throws invalid_argument when a crop has another size.
+  Embedding embed(const ImageView& crop);
+  std::vector<Embedding> embed(std::span<const ImageView> crops);
+
+  // Times `repetitions` whole runs of one crop and every layer alone, interleaved. Takes seconds.
+  NetworkProfile profile(int repetitions = 10);
+
+ private:
+  struct Session;
+  std::unique_ptr<Session> session_;
+};
+
+// ---- All of it
+// ---------------------------------------------------------------------------------------------------
+
+struct EmbeddedFace {
+  Face face;
+  Embedding embedding;
+};
+
+struct EngineOptions {
+  std::filesystem::path model;     // an IR network's .afw
+  std::filesystem::path detector;  // MTCNN's .afw
+  DetectorOptions detection;       // its mode also rules alignment
+  FaceSelection faces = FaceSelection::all;
+  int threads = 0;  // replaces detection.threads; 0: available_cpus()
+};
+
+class Engine {
+ public:
+  explicit Engine(const EngineOptions& options);
+  // Over weights that are loaded already: the paths in `options` are not read.
+  Engine(const Weights& model, const Weights& detector, const EngineOptions& options = {});
+  ~Engine();
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+
+  // Detects, selects, aligns, embeds. Faces in descending score.
+  std::vector<EmbeddedFace> analyze(const ImageView& image);
+
+  Detector& detector();
+  Embedder& embedder();
+
+ private:
+  struct Session;
+  std::unique_ptr<Session> session_;
+};
+
+}  // namespace adaface
