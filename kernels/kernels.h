@@ -1,0 +1,72 @@
+// What oneDNN does not do: one signature and contract per kernel, in one table. select.cpp starts it with the
+// plain C++ of kernels/reference, which defines each result, and overwrites what this CPU does faster.
+//
+// Every kernel is a pure function of its arguments; pointers may not overlap unless stated. Float activations
+// are in the blocked layout {channels / block, height, width, block}: `block` (8 or 16) channels of one pixel
+// lie together, and the last block of a tensor whose channels are not a multiple of it is filled with zeros.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace adaface::kernels {
+
+// One axis of a resampling: output i is the sum of src[first[i] + k] * weights[i * max_taps + k] over k <
+// count[i]. Weights are fixed point with kResizeFractionBits fraction bits.
+inline constexpr int kResizeFractionBits = 22;
+struct ResizeAxis {
+  int size;      // outputs
+  int max_taps;  // row length of weights
+  const std::int32_t* first;
+  const std::int32_t* count;
+  const std::int32_t* weights;
+};
+
+struct Kernels {
+  // Resamples one row of RGB pixels: dst[axis.size * 3], each clip((2^21 + sum) >> 22) to 0..255.
+  void (*resize_row)(const ResizeAxis& axis, const std::uint8_t* src, std::uint8_t* dst);
+
+  // Resamples down the columns: output row i of `bytes` samples from rows src + (first[i] + k) * src_stride.
+  void (*resize_column)(const ResizeAxis& axis, int i, const std::uint8_t* src, std::ptrdiff_t src_stride,
+                        int bytes, std::uint8_t* dst);
+
+  // Bilinear warp of interleaved RGB with zero outside, as OpenCV's 8-bit warpAffine computes it: `inverse`
+  // maps crop to image {a, b, tx, c, d, ty}; positions are rounded to 1/32 pixel, weights are integers that
+  // sum to 2^15.
+  void (*warp_affine)(const std::uint8_t* src, int src_width, int src_height, std::ptrdiff_t src_stride,
+                      const double inverse[6], std::uint8_t* dst, int dst_width, int dst_height,
+                      std::ptrdiff_t dst_stride);
+
+  // dst = src * scale[channel] + shift[channel] over `blocks` x `pixels` x `block`. dst may be src.
+  void (*scale_shift)(const float* src, const float* scale, const float* shift, float* dst, int blocks,
+                      int pixels, int block);
+
+  // dst{blocks, ceil(height / stride), ceil(width / stride)}: every stride-th pixel.
+  void (*subsample)(const float* src, int blocks, int height, int width, int block, int stride, float* dst);
+
+  // Max over window x window every `stride`, no padding, ceil mode: dst{blocks, out_height, out_width}; a
+  // window that reaches past src_height or src_width uses what is inside. src rows are src_pitch pixels
+  // apart, dst rows dst_pitch, their planes src_plane and dst_plane pixels. Every window must start inside.
+  struct MaxPool {
+    int blocks, block, window, stride;
+    int src_height, src_width, src_pitch, src_plane;
+    int out_height, out_width, dst_pitch, dst_plane;
+  };
+  void (*max_pool)(const MaxPool& shape, const float* src, float* dst);
+
+  // dst{blocks * block} = mean over pixels.
+  void (*global_average)(const float* src, int blocks, int pixels, int block, float* dst);
+
+  // dst = src * gate[channel] + residual; dst may be src or residual.
+  void (*gate_add)(const float* src, const float* gate, const float* residual, float* dst, int blocks,
+                   int pixels, int block);
+};
+
+// The table for this CPU. Capped by the environment variable ADAFACE_MAX_ISA (reference, sse41, avx2,
+// avx512), read once.
+const Kernels& select();
+
+// The definitions, on every CPU.
+const Kernels& reference();
+
+}  // namespace adaface::kernels
