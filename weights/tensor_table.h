@@ -39,6 +39,9 @@ inline constexpr std::array<int, 4> kStageWidths = {64, 128, 256, 512};
 inline constexpr int kEmbeddingSize = 512;
 inline constexpr int kSqueezeReduction = 16;
 
+// stage 0 to 3, unit from 0: "stage3.unit07".
+std::string unit_name(int stage, int unit);
+
 struct TensorRow {
   std::string name;    // in the weight file: "stage3.unit07.conv1.weight"
   std::string source;  // in the checkpoint, prefix removed: "body.23.res_layer.1.weight"; MTCNN:

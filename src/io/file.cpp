@@ -1,0 +1,189 @@
+#include "src/io/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <tuple>
+#include <utility>
+
+#include "src/error.hpp"
+
+namespace adaface::io {
+namespace {
+
+// Length of the valid UTF-8 sequence at s[i], 0 when there is none (RFC 3629: no overlong forms, no
+// surrogates).
+std::size_t utf8_length(const std::string& s, std::size_t i) {
+  auto byte = [&](std::size_t k) { return k < s.size() ? static_cast<unsigned char>(s[k]) : 0u; };
+  const unsigned a = byte(i);
+  if (a < 0x80) return 1;
+  const std::size_t length = a >= 0xC2 && a <= 0xDF   ? 2
+                             : a >= 0xE0 && a <= 0xEF ? 3
+                             : a >= 0xF0 && a <= 0xF4 ? 4
+                                                      : 0;
+  for (std::size_t k = 1; k < length; ++k)
+    if ((byte(i + k) & 0xC0) != 0x80) return 0;
+  const unsigned b = byte(i + 1);
+  if ((a == 0xE0 && b < 0xA0) || (a == 0xED && b > 0x9F) || (a == 0xF0 && b < 0x90) ||
+      (a == 0xF4 && b > 0x8F))
+    return 0;
+  return length;
+}
+
+[[noreturn]] void fail(const std::filesystem::path& path, const char* action, int error) {
+  const ErrorCode code = error == ENOENT || error == ENOTDIR ? ErrorCode::not_found : ErrorCode::io;
+  throw Error(code, printable(path) + ": cannot " + action + ": " + std::strerror(error));
+}
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+  int take() { return std::exchange(fd, -1); }
+};
+
+// An open regular file and its size. O_NONBLOCK: a FIFO must not make us wait before we can refuse it.
+std::pair<int, std::uint64_t> open_regular(const std::filesystem::path& path) {
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.fd < 0) fail(path, "open", errno);
+  struct stat status;
+  if (::fstat(file.fd, &status) != 0) fail(path, "read", errno);
+  if (S_ISDIR(status.st_mode))
+    throw Error(ErrorCode::io, printable(path) + ": is a directory, expected a file");
+  if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::io, printable(path) + ": is not a regular file");
+  return {file.take(), static_cast<std::uint64_t>(status.st_size)};
+}
+
+void write_all(int fd, const std::filesystem::path& path, std::span<const std::byte> bytes,
+               std::int64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t n = offset < 0 ? ::write(fd, bytes.data(), bytes.size())
+                                 : ::pwrite(fd, bytes.data(), bytes.size(), offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail(path, "write", errno);
+    if (n == 0) fail(path, "write", ENOSPC);
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+    if (offset >= 0) offset += n;
+  }
+}
+
+}  // namespace
+
+std::string printable(const std::filesystem::path& path) {
+  const std::string& raw = path.native();
+  std::string text;
+  for (std::size_t i = 0; i < raw.size();) {
+    const std::size_t length = utf8_length(raw, i);
+    const unsigned char first = static_cast<unsigned char>(raw[i]);
+    if (length == 0 || first < 0x20 || first == 0x7F)
+      text += '?';
+    else
+      text.append(raw, i, length);
+    i += length == 0 ? 1 : length;
+  }
+  return text;
+}
+
+std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
+  const InputFile file(path);
+  if (file.size() > max_bytes)
+    throw Error(ErrorCode::limit, printable(path) + ": is " + std::to_string(file.size()) +
+                                      " bytes, the limit is " + std::to_string(max_bytes));
+  std::vector<std::byte> bytes(file.size());
+  file.read_at(0, bytes);
+  return bytes;
+}
+
+InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
+  std::tie(fd_, size_) = open_regular(path);
+}
+
+InputFile::~InputFile() {
+  ::close(fd_);
+}
+
+void InputFile::read_at(std::uint64_t offset, std::span<std::byte> dst) const {
+  while (!dst.empty()) {
+    const ssize_t n = ::pread(fd_, dst.data(), dst.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail(path_, "read", errno);
+    if (n == 0)
+      throw Error(ErrorCode::corrupt, printable(path_) + ": ends at byte " + std::to_string(offset) +
+                                          ", expected " + std::to_string(dst.size()) + " more");
+    offset += static_cast<std::uint64_t>(n);
+    dst = dst.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  const auto [fd, size] = open_regular(path);
+  const Descriptor file{fd};
+  size_ = size;
+  if (size_ == 0) return;
+  void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (map == MAP_FAILED) fail(path, "map", errno);
+  data_ = static_cast<const std::byte*>(map);
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void MappedFile::release(const std::byte* data, std::size_t size) const noexcept {
+  const std::uintptr_t page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const std::uintptr_t begin = reinterpret_cast<std::uintptr_t>(data) / page * page;
+  const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(data) + size) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
+  if (path.filename().empty())
+    throw Error(ErrorCode::io, printable(path) + ": is not a file name to write to");
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    throw Error(ErrorCode::io, printable(path) + ": is a directory, expected a file to write");
+  // A symbolic link keeps pointing: its target is replaced, not the link.
+  if (std::filesystem::is_symlink(path, ignored)) {
+    const std::filesystem::path target = std::filesystem::weakly_canonical(path, ignored);
+    if (!ignored) path_ = target;
+  }
+  std::string name = (path_.parent_path() / (".adaface-XXXXXX")).native();
+  fd_ = ::mkostemp(name.data(), O_CLOEXEC);
+  if (fd_ < 0) fail(path, "create", errno);
+  temporary_ = name;
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  ::fchmod(fd_, 0666 & ~mask);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::append(std::span<const std::byte> bytes) {
+  write_all(fd_, path_, bytes, -1);
+}
+
+void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  write_all(fd_, path_, bytes, static_cast<std::int64_t>(offset));
+}
+
+void AtomicFile::commit() {
+  if (::fsync(fd_) != 0) fail(path_, "sync", errno);
+  if (::close(std::exchange(fd_, -1)) != 0) fail(path_, "close", errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "rename onto", errno);
+  temporary_.clear();
+  // The rename itself lasts only once its directory is synced; a file system that refuses this has still
+  // renamed.
+  const std::filesystem::path parent = path_.parent_path().empty() ? "." : path_.parent_path();
+  const Descriptor directory{::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (directory.fd >= 0) ::fsync(directory.fd);
+}
+
+}  // namespace adaface::io
