@@ -41,6 +41,9 @@ struct Kernels {
   void (*scale_shift)(const float* src, const float* scale, const float* shift, float* dst, int blocks,
                       int pixels, int block);
 
+  // data[i] *= slope[channel] where it is negative; in place.
+  void (*prelu)(float* data, const float* slope, int blocks, int pixels, int block);
+
   // dst{blocks, ceil(height / stride), ceil(width / stride)}: every stride-th pixel.
   void (*subsample)(const float* src, int blocks, int height, int width, int block, int stride, float* dst);
 
@@ -67,6 +70,6 @@ struct Kernels {
 const Kernels& select();
 
 // The definitions, on every CPU.
-const Kernels& reference();
+const Kernels& definitions();
 
 }  // namespace adaface::kernels

@@ -160,10 +160,12 @@ struct Face {
 
 struct DetectorOptions {
   Mode mode = Mode::standard;
-  float min_face = 20;                                      // smallest face side in pixels, >= 12
-  float pyramid_factor = 0.85f;                             // in (0, 1)
+  double min_face = 20;                                     // smallest face side in pixels, >= 12
+  double pyramid_factor = 0.85;                             // in (0, 1)
   std::array<float, 3> score_thresholds{0.6f, 0.7f, 0.9f};  // P-, R-, O-Net, each in [0, 1)
-  std::array<float, 3> overlap_thresholds{0.7f, 0.7f, 0.7f};
+  // Intersection over union (over the smaller area for O-Net) above which the lower score is dropped; in (0,
+  // 1].
+  std::array<double, 3> overlap_thresholds{0.7, 0.7, 0.7};
   int threads = 0;  // inside one image; 0: available_cpus()
 };
 

@@ -149,7 +149,8 @@ ParsedAfw parse_afw(std::span<const std::byte> bytes, std::string_view file) {
 
 std::uint64_t header_checksum(std::span<const std::byte> header_and_directory) {
   std::vector<std::byte> copy(header_and_directory.begin(), header_and_directory.end());
-  if (copy.size() < sizeof(Header)) throw Error(ErrorCode::internal, "header_checksum: shorter than the header");
+  if (copy.size() < sizeof(Header))
+    throw Error(ErrorCode::internal, "header_checksum: shorter than the header");
   std::memset(copy.data() + offsetof(Header, checksum), 0, sizeof(Header::checksum));
   return XXH3_64bits(copy.data(), copy.size());
 }

@@ -84,7 +84,8 @@ std::vector<TensorRow> mtcnn_table() {
   auto activated = [&](const std::string& net, int index, Shape shape) {
     const std::uint32_t out = shape[0];
     const std::string i = std::to_string(index);
-    layer(net, (shape.size() == 2 ? "linear" : "conv") + i, "features.conv" + i, std::move(shape));
+    const std::string name = (shape.size() == 2 ? "linear" : "conv") + i;
+    layer(net, name, "features.conv" + i, std::move(shape));
     rows.push_back({net + ".prelu" + i + ".weight", net + "/features.prelu" + i + ".weight", {out}});
   };
   activated("pnet", 1, {10, 3, 3, 3});

@@ -1,0 +1,109 @@
+#include <algorithm>
+#include <limits>
+
+#include "kernels/reference/reference.h"
+
+namespace adaface::kernels::reference {
+namespace {
+
+std::size_t size(int a, int b) {
+  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
+}
+
+// One block of every pixel; the block size is a constant so that its loop becomes vector instructions.
+template <int kBlock, typename F>
+void for_each_pixel(int blocks, int pixels, F&& f) {
+  for (int b = 0; b < blocks; ++b)
+    for (int p = 0; p < pixels; ++p)
+      f(size(b, kBlock), (size(b, pixels) + static_cast<std::size_t>(p)) * kBlock);
+}
+
+template <int kBlock>
+void scale_shift_block(const float* src, const float* __restrict scale, const float* __restrict shift,
+                       float* dst, int blocks, int pixels) {
+  for_each_pixel<kBlock>(blocks, pixels, [&](std::size_t channel, std::size_t at) {
+    for (std::size_t k = 0; k < kBlock; ++k)
+      dst[at + k] = src[at + k] * scale[channel + k] + shift[channel + k];
+  });
+}
+
+template <int kBlock>
+void prelu_block(float* __restrict data, const float* __restrict slope, int blocks, int pixels) {
+  for_each_pixel<kBlock>(blocks, pixels, [&](std::size_t channel, std::size_t at) {
+    for (std::size_t k = 0; k < kBlock; ++k) {
+      const float x = data[at + k];
+      data[at + k] = std::max(x, 0.0f) + std::min(x, 0.0f) * slope[channel + k];
+    }
+  });
+}
+
+template <int kBlock>
+void gate_add_block(const float* src, const float* __restrict gate, const float* residual, float* dst,
+                    int blocks, int pixels) {
+  for_each_pixel<kBlock>(blocks, pixels, [&](std::size_t channel, std::size_t at) {
+    for (std::size_t k = 0; k < kBlock; ++k) dst[at + k] = src[at + k] * gate[channel + k] + residual[at + k];
+  });
+}
+
+}  // namespace
+
+void scale_shift(const float* src, const float* scale, const float* shift, float* dst, int blocks, int pixels,
+                 int block) {
+  block == 16 ? scale_shift_block<16>(src, scale, shift, dst, blocks, pixels)
+              : scale_shift_block<8>(src, scale, shift, dst, blocks, pixels);
+}
+
+void prelu(float* data, const float* slope, int blocks, int pixels, int block) {
+  block == 16 ? prelu_block<16>(data, slope, blocks, pixels) : prelu_block<8>(data, slope, blocks, pixels);
+}
+
+void gate_add(const float* src, const float* gate, const float* residual, float* dst, int blocks, int pixels,
+              int block) {
+  block == 16 ? gate_add_block<16>(src, gate, residual, dst, blocks, pixels)
+              : gate_add_block<8>(src, gate, residual, dst, blocks, pixels);
+}
+
+void subsample(const float* src, int blocks, int height, int width, int block, int stride, float* dst) {
+  for (int b = 0; b < blocks; ++b)
+    for (int y = 0; y < height; y += stride)
+      for (int x = 0; x < width; x += stride)
+        dst = std::copy_n(
+            src + ((size(b, height) + static_cast<std::size_t>(y)) * static_cast<std::size_t>(width) +
+                   static_cast<std::size_t>(x)) *
+                      static_cast<std::size_t>(block),
+            block, dst);
+}
+
+void max_pool(const Kernels::MaxPool& s, const float* src, float* dst) {
+  const std::size_t block = static_cast<std::size_t>(s.block);
+  for (int b = 0; b < s.blocks; ++b)
+    for (int y = 0; y < s.out_height; ++y)
+      for (int x = 0; x < s.out_width; ++x) {
+        float* out =
+            dst + (size(b, s.dst_plane) + size(y, s.dst_pitch) + static_cast<std::size_t>(x)) * block;
+        std::fill_n(out, block, -std::numeric_limits<float>::infinity());
+        const int y_end = std::min(y * s.stride + s.window, s.src_height);
+        const int x_end = std::min(x * s.stride + s.window, s.src_width);
+        for (int v = y * s.stride; v < y_end; ++v)
+          for (int u = x * s.stride; u < x_end; ++u) {
+            const float* in =
+                src + (size(b, s.src_plane) + size(v, s.src_pitch) + static_cast<std::size_t>(u)) * block;
+            for (std::size_t k = 0; k < block; ++k) out[k] = std::max(out[k], in[k]);
+          }
+      }
+}
+
+// Summed in double: the result does not depend on how a faster version orders its sums by more than half an
+// ulp.
+void global_average(const float* src, int blocks, int pixels, int block, float* dst) {
+  for (int b = 0; b < blocks; ++b)
+    for (int k = 0; k < block; ++k) {
+      double sum = 0;
+      for (int p = 0; p < pixels; ++p)
+        sum += src[(size(b, pixels) + static_cast<std::size_t>(p)) * static_cast<std::size_t>(block) +
+                   static_cast<std::size_t>(k)];
+      dst[size(b, block) + static_cast<std::size_t>(k)] = static_cast<float>(sum / pixels);
+    }
+}
+
+}  // namespace adaface::kernels::reference

@@ -1,0 +1,28 @@
+// The plain C++ definition of every kernel in kernels.h, which holds their contracts.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace adaface::kernels::reference {
+
+void resize_row(const ResizeAxis& axis, const std::uint8_t* src, std::uint8_t* dst);
+void resize_column(const ResizeAxis& axis, int i, const std::uint8_t* src, std::ptrdiff_t src_stride,
+                   int bytes, std::uint8_t* dst);
+
+void warp_affine(const std::uint8_t* src, int src_width, int src_height, std::ptrdiff_t src_stride,
+                 const double inverse[6], std::uint8_t* dst, int dst_width, int dst_height,
+                 std::ptrdiff_t dst_stride);
+
+void scale_shift(const float* src, const float* scale, const float* shift, float* dst, int blocks, int pixels,
+                 int block);
+void prelu(float* data, const float* slope, int blocks, int pixels, int block);
+void subsample(const float* src, int blocks, int height, int width, int block, int stride, float* dst);
+void max_pool(const Kernels::MaxPool& shape, const float* src, float* dst);
+void global_average(const float* src, int blocks, int pixels, int block, float* dst);
+void gate_add(const float* src, const float* gate, const float* residual, float* dst, int blocks, int pixels,
+              int block);
+
+}  // namespace adaface::kernels::reference

@@ -1,0 +1,90 @@
+#include <algorithm>
+#include <cmath>
+
+#include "src/adaface.hpp"
+#include "src/image/view.h"
+#include "src/mtcnn/cascade.h"
+#include "src/mtcnn/nets.h"
+#include "src/nn/onednn_backend.h"
+#include "src/weights_state.h"
+
+namespace adaface {
+namespace {
+
+[[noreturn]] void reject(const std::string& option, double value, const std::string& expected) {
+  throw Error(ErrorCode::invalid_argument,
+              option + " is " + std::to_string(value) + ", expected " + expected);
+}
+
+void check(const DetectorOptions& options) {
+  if (!(options.min_face >= 12 && options.min_face <= 65535))
+    reject("min_face", options.min_face, "12 to 65535 pixels");
+  // Closer to 1 the pyramid would have thousands of levels.
+  if (!(options.pyramid_factor > 0 && options.pyramid_factor <= 0.99))
+    reject("pyramid_factor", options.pyramid_factor, "a number in (0, 0.99]");
+  for (float threshold : options.score_thresholds)
+    if (!(threshold >= 0 && threshold < 1)) reject("score threshold", threshold, "a number in [0, 1)");
+  for (double threshold : options.overlap_thresholds)
+    if (!(threshold > 0 && threshold <= 1)) reject("overlap threshold", threshold, "a number in (0, 1]");
+}
+
+}  // namespace
+
+struct Detector::Session {
+  Session(const Weights& weights, const DetectorOptions& options)
+      : state(weights.state()),
+        pool(options.threads > 0 ? options.threads : available_cpus(), nn::enter_worker_thread),
+        cascade{options, pool, {}} {
+    check(options);
+    const weights::AfwFile& file = state->file;
+    if (file.info().architecture != weights::Architecture::mtcnn)
+      throw Error(ErrorCode::invalid_argument, state->name + ": holds " +
+                                                   std::string(to_string(file.info().architecture)) +
+                                                   ", expected the detector's mtcnn");
+    std::array<std::shared_ptr<const nn::Plan>, mtcnn::kTileCells.size()> pnet;
+    for (std::size_t i = 0; i < pnet.size(); ++i) {
+      const int cells = mtcnn::kTileCells[i];
+      pnet[i] =
+          state->plan("pnet " + std::to_string(cells), 1, [&] { return mtcnn::describe_pnet(file, cells); });
+    }
+    const auto rnet = state->plan("rnet", 1, [&] { return mtcnn::describe_rnet(file); });
+    const auto onet = state->plan("onet", 1, [&] { return mtcnn::describe_onet(file); });
+    for (int i = 0; i < pool.threads(); ++i) {
+      mtcnn::Worker& worker = cascade.workers.emplace_back();
+      for (std::size_t k = 0; k < pnet.size(); ++k) worker.pnet[k] = pnet[k]->create_session();
+      worker.rnet = rnet->create_session();
+      worker.onet = onet->create_session();
+    }
+  }
+
+  std::shared_ptr<Weights::State> state;
+  nn::ThreadPool pool;
+  mtcnn::Cascade cascade;
+};
+
+Detector::Detector(const Weights& weights, const DetectorOptions& options)
+    : session_(std::make_unique<Session>(weights, options)) {}
+Detector::~Detector() = default;
+Detector::Detector(Detector&&) noexcept = default;
+Detector& Detector::operator=(Detector&&) noexcept = default;
+
+std::vector<Face> Detector::detect(const ImageView& image) {
+  image::check_view(image);
+  const nn::SingleThreadedScope scope;
+  return session_->cascade.detect(image, nullptr);
+}
+
+std::vector<Face> select_faces(std::vector<Face> faces, FaceSelection selection) {
+  if (selection == FaceSelection::all || faces.size() < 2) return faces;
+  auto area = [](const Face& face) {
+    return (static_cast<double>(face.box.x2) - face.box.x1 + 1) *
+           (static_cast<double>(face.box.y2) - face.box.y1 + 1);
+  };
+  auto value = [&](const Face& face) {
+    return selection == FaceSelection::largest ? area(face) : face.score;
+  };
+  // The first of equal ones, as max_element finds it.
+  return {*std::ranges::max_element(faces, {}, value)};
+}
+
+}  // namespace adaface

@@ -1,0 +1,191 @@
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "src/adaface.hpp"
+#include "src/image/view.h"
+#include "src/iresnet/iresnet.h"
+#include "src/nn/onednn_backend.h"
+#include "src/nn/thread_pool.h"
+#include "src/weights_state.h"
+
+namespace adaface {
+namespace {
+
+constexpr std::size_t kPlane = static_cast<std::size_t>(kCropSize) * kCropSize;
+
+// ((v / 255) - 0.5) / 0.5 in double, stored as float32.
+std::array<float, 256> pixel_values() {
+  std::array<float, 256> values;
+  for (int v = 0; v < 256; ++v)
+    values[static_cast<std::size_t>(v)] = static_cast<float>((v / 255.0 - 0.5) / 0.5);
+  return values;
+}
+
+void fill_input(const ImageView& crop, ChannelOrder order, float* planes) {
+  static const std::array<float, 256> kValues = pixel_values();
+  const std::size_t first = crop.order == order ? 0 : 2;
+  for (int y = 0; y < kCropSize; ++y) {
+    const std::uint8_t* src = crop.data + y * crop.stride;
+    for (int x = 0; x < kCropSize; ++x, src += 3, ++planes) {
+      planes[0] = kValues[src[first]];
+      planes[kPlane] = kValues[src[1]];
+      planes[2 * kPlane] = kValues[src[2 - first]];
+    }
+  }
+}
+
+Embedding normalised(const float* values) {
+  double square = 0;
+  for (int i = 0; i < kEmbeddingSize; ++i) square += static_cast<double>(values[i]) * values[i];
+  const double norm = std::sqrt(square), scale = norm > 0 ? 1 / norm : 0;
+  Embedding embedding;
+  embedding.norm = static_cast<float>(norm);
+  for (int i = 0; i < kEmbeddingSize; ++i)
+    embedding.unit[static_cast<std::size_t>(i)] = static_cast<float>(values[i] * scale);
+  return embedding;
+}
+
+}  // namespace
+
+double similarity(const Embedding& a, const Embedding& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.unit.size(); ++i) sum += static_cast<double>(a.unit[i]) * b.unit[i];
+  return std::clamp(sum, -1.0, 1.0);
+}
+
+struct Embedder::Session {
+  Session(const Weights& weights, const EmbedderOptions& options)
+      : state(weights.state()),
+        pool(options.threads > 0 ? options.threads : available_cpus(), nn::enter_worker_thread) {
+    const weights::AfwInfo& info = state->file.info();
+    if (info.architecture == weights::Architecture::mtcnn)
+      throw Error(ErrorCode::invalid_argument,
+                  state->name + ": holds mtcnn, expected an embedding network (ir_18 to ir_101)");
+    order = info.color == weights::ColorOrder::bgr ? ChannelOrder::bgr : ChannelOrder::rgb;
+    plan = state->plan("iresnet", pool.threads(), [&] { return iresnet::describe(state->file); });
+    sessions.push_back(plan->create_session());
+  }
+
+  // The other threads' arenas come with the first batch: a product that embeds one crop at a time never pays
+  // for them.
+  void grow(std::size_t count) {
+    while (sessions.size() < count) sessions.push_back(plan->create_session());
+  }
+
+  Embedding embed(const ImageView& crop, nn::Session& session, nn::ThreadPool* threads) {
+    fill_input(crop, order, session.input());
+    session.run(threads);
+    return normalised(session.output());
+  }
+
+  std::shared_ptr<Weights::State> state;
+  ChannelOrder order;
+  nn::ThreadPool pool;
+  std::shared_ptr<const nn::Plan> plan;
+  std::vector<std::unique_ptr<nn::Session>> sessions;
+};
+
+Embedder::Embedder(const Weights& weights, const EmbedderOptions& options)
+    : session_(std::make_unique<Session>(weights, options)) {}
+Embedder::~Embedder() = default;
+Embedder::Embedder(Embedder&&) noexcept = default;
+Embedder& Embedder::operator=(Embedder&&) noexcept = default;
+
+Embedding Embedder::embed(const ImageView& crop) {
+  return embed(std::span(&crop, 1)).front();
+}
+
+std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
+  for (const ImageView& crop : crops) {
+    image::check_view(crop);
+    if (crop.width != kCropSize || crop.height != kCropSize)
+      throw Error(ErrorCode::invalid_argument, "crop is " + std::to_string(crop.width) + "x" +
+                                                   std::to_string(crop.height) +
+                                                   ", expected an aligned face of 112x112");
+  }
+  const nn::SingleThreadedScope scope;
+  Session& s = *session_;
+  std::vector<Embedding> embeddings(crops.size());
+  const std::size_t threads = static_cast<std::size_t>(s.pool.threads());
+  // Whole rounds of one crop a thread; what is left over is shared out within the layers.
+  const std::size_t spread = threads > 1 && crops.size() >= threads ? crops.size() / threads * threads : 0;
+  if (spread > 0) {
+    s.grow(threads);
+    s.pool.run(static_cast<int>(spread), [&](int i, int worker) {
+      const auto at = static_cast<std::size_t>(i);
+      embeddings[at] = s.embed(crops[at], *s.sessions[static_cast<std::size_t>(worker)], nullptr);
+    });
+  }
+  for (std::size_t i = spread; i < crops.size(); ++i)
+    embeddings[i] = s.embed(crops[i], *s.sessions[0], &s.pool);
+  return embeddings;
+}
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds(Clock::time_point since) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - since).count();
+}
+
+struct Times {
+  std::vector<double> all;
+  double min() const { return *std::min_element(all.begin(), all.end()); }
+  double median() {
+    std::nth_element(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2), all.end());
+    return all[all.size() / 2];
+  }
+};
+
+}  // namespace
+
+NetworkProfile Embedder::profile(int repetitions) {
+  if (repetitions < 1)
+    throw Error(ErrorCode::invalid_argument,
+                "repetitions is " + std::to_string(repetitions) + ", expected >= 1");
+  const nn::SingleThreadedScope scope;
+  Session& s = *session_;
+  nn::Session& session = *s.sessions[0];
+  nn::ThreadPool* pool = &s.pool;
+  std::fill_n(session.input(), 3 * kPlane, 0.25f);
+  const std::span<const nn::LayerInfo> infos = s.plan->layers();
+  const int count = static_cast<int>(infos.size());
+  std::vector<Times> within(infos.size()), alone(infos.size());
+  Times whole;
+  session.run(pool);
+  // Everything in turn in every round: what slows the machine for a while slows each of the figures alike.
+  for (int round = 0; round < repetitions; ++round) {
+    Clock::time_point start = Clock::now();
+    session.run(pool);
+    whole.all.push_back(milliseconds(start));
+    for (int i = 0; i < count; ++i) {
+      start = Clock::now();
+      session.run_layer(i, pool);
+      within[static_cast<std::size_t>(i)].all.push_back(milliseconds(start));
+    }
+    for (int i = 0; i < count; ++i)
+      for (int repeat = 0; repeat < 3; ++repeat) {
+        start = Clock::now();
+        session.run_layer(i, pool);
+        // The first of the three brings the layer's data into the cache.
+        if (repeat > 0) alone[static_cast<std::size_t>(i)].all.push_back(milliseconds(start));
+      }
+  }
+  NetworkProfile profile{.layers = {},
+                         .total_ms_min = whole.min(),
+                         .total_ms_median = whole.median(),
+                         .threads = s.pool.threads(),
+                         .repetitions = repetitions};
+  for (std::size_t i = 0; i < infos.size(); ++i) {
+    const nn::LayerInfo& info = infos[i];
+    profile.layers.push_back({info.name, nn::to_string(info.kind), info.shape, info.implementation,
+                              info.multiply_adds, info.bytes, within[i].min(), within[i].median(),
+                              alone[i].min(), alone[i].median()});
+  }
+  return profile;
+}
+
+}  // namespace adaface

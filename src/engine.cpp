@@ -1,0 +1,52 @@
+#include "src/adaface.hpp"
+
+namespace adaface {
+namespace {
+
+DetectorOptions detection_of(const EngineOptions& options) {
+  DetectorOptions detection = options.detection;
+  detection.threads = options.threads;
+  return detection;
+}
+
+}  // namespace
+
+struct Engine::Session {
+  Session(const Weights& model, const Weights& detector_weights, const EngineOptions& engine_options)
+      : options(engine_options),
+        detector(detector_weights, detection_of(engine_options)),
+        embedder(model, {.threads = engine_options.threads}) {}
+
+  EngineOptions options;
+  Detector detector;
+  Embedder embedder;
+};
+
+Engine::Engine(const EngineOptions& options)
+    : Engine(Weights::load(options.model), Weights::load(options.detector), options) {}
+Engine::Engine(const Weights& model, const Weights& detector, const EngineOptions& options)
+    : session_(std::make_unique<Session>(model, detector, options)) {}
+Engine::~Engine() = default;
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+
+Detector& Engine::detector() {
+  return session_->detector;
+}
+Embedder& Engine::embedder() {
+  return session_->embedder;
+}
+
+std::vector<EmbeddedFace> Engine::analyze(const ImageView& image) {
+  const std::vector<Face> faces = select_faces(session_->detector.detect(image), session_->options.faces);
+  std::vector<Image> crops;
+  for (const Face& face : faces)
+    crops.push_back(align_face(image, face.landmarks, session_->options.detection.mode));
+  const std::vector<ImageView> views(crops.begin(), crops.end());
+  const std::vector<Embedding> embeddings = session_->embedder.embed(views);
+  std::vector<EmbeddedFace> result;
+  for (std::size_t i = 0; i < faces.size(); ++i) result.push_back({faces[i], embeddings[i]});
+  return result;
+}
+
+}  // namespace adaface

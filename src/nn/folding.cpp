@@ -1,0 +1,133 @@
+#include "src/nn/folding.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+namespace adaface::nn {
+namespace {
+
+constexpr double kBatchNormEpsilon = 1e-5;
+
+// Elements of one output channel.
+std::size_t row_size(const weights::TensorView& tensor) {
+  return static_cast<std::size_t>(weights::element_count(tensor.shape.subspan(1)));
+}
+
+// Rows [first, first + count) as float32. The source pages are given back: the packed copy is what will be
+// used.
+void read_rows(const weights::AfwFile& file, const weights::TensorView& tensor, int first, int count,
+               float* dst) {
+  const std::size_t row = row_size(tensor);
+  weights::AfwFile::to_float(tensor, static_cast<std::uint64_t>(first) * row,
+                             {dst, static_cast<std::size_t>(count) * row});
+  file.release(tensor);
+}
+
+}  // namespace
+
+const weights::TensorView& TensorReader::checked(const std::string& name) const {
+  const weights::TensorView& tensor = file_.tensor(name);
+  file_.verify(tensor);
+  file_.release(tensor);
+  return tensor;
+}
+
+std::vector<float> TensorReader::read(const std::string& name) const {
+  const weights::TensorView& tensor = checked(name);
+  std::vector<float> values(static_cast<std::size_t>(weights::element_count(tensor.shape)));
+  weights::AfwFile::to_float(tensor, 0, values);
+  return values;
+}
+
+Affine TensorReader::batch_norm(const std::string& name, bool affine) const {
+  const std::vector<float> mean = read(name + ".mean"), variance = read(name + ".variance");
+  const std::vector<float> gamma = affine ? read(name + ".weight") : std::vector<float>(mean.size(), 1.0f);
+  const std::vector<float> beta = affine ? read(name + ".bias") : std::vector<float>(mean.size(), 0.0f);
+  Affine result;
+  for (std::size_t c = 0; c < mean.size(); ++c) {
+    result.scale.push_back(gamma[c] / std::sqrt(static_cast<double>(variance[c]) + kBatchNormEpsilon));
+    result.shift.push_back(beta[c] - mean[c] * result.scale[c]);
+  }
+  return result;
+}
+
+ConvolutionWeights TensorReader::convolution(const std::string& weight, const Affine& norm,
+                                             std::vector<float> slope) const {
+  const weights::TensorView& tensor = checked(weight);
+  ConvolutionWeights result;
+  result.bias.assign(norm.shift.begin(), norm.shift.end());
+  result.slope = std::move(slope);
+  result.fill = [&file = file_, &tensor, scale = norm.scale](int first, int count, float* dst) {
+    read_rows(file, tensor, first, count, dst);
+    const std::size_t row = row_size(tensor);
+    for (int o = 0; o < count; ++o)
+      for (std::size_t i = 0; i < row; ++i, ++dst)
+        *dst = static_cast<float>(*dst * scale[static_cast<std::size_t>(first + o)]);
+  };
+  return result;
+}
+
+ConvolutionWeights TensorReader::biased(const std::string& name, std::vector<float> slope, bool transposed,
+                                        int extent) const {
+  const weights::TensorView& tensor = checked(name + ".weight");
+  ConvolutionWeights result;
+  result.bias = read(name + ".bias");
+  result.slope = std::move(slope);
+  result.fill = [&file = file_, &tensor, transposed, extent](int first, int count, float* dst) {
+    read_rows(file, tensor, first, count, dst);
+    if (!transposed) return;
+    const std::size_t planes =
+        static_cast<std::size_t>(count) * row_size(tensor) / static_cast<std::size_t>(extent * extent);
+    for (std::size_t p = 0; p < planes; ++p, dst += extent * extent)
+      for (int row = 0; row < extent; ++row)
+        for (int column = 0; column < row; ++column)
+          std::swap(dst[row * extent + column], dst[column * extent + row]);
+  };
+  return result;
+}
+
+ConvolutionWeights TensorReader::linear_between(const std::string& name, int extent, const Affine& before,
+                                                const Affine& after) const {
+  const weights::TensorView& tensor = checked(name + ".weight");
+  const std::vector<float> bias = read(name + ".bias");
+  const std::size_t plane = static_cast<std::size_t>(extent * extent), row = row_size(tensor);
+  ConvolutionWeights result;
+  std::vector<float> values(row);
+  for (std::size_t o = 0; o < bias.size(); ++o) {
+    weights::AfwFile::to_float(tensor, o * row, values);
+    double sum = bias[o];
+    for (std::size_t i = 0; i < row; ++i) sum += values[i] * before.shift[i / plane];
+    result.bias.push_back(static_cast<float>(sum * after.scale[o] + after.shift[o]));
+  }
+  file_.release(tensor);
+  result.fill = [&file = file_, &tensor, plane, row, before = before.scale, after = after.scale](
+                    int first, int count, float* dst) {
+    read_rows(file, tensor, first, count, dst);
+    for (int o = 0; o < count; ++o)
+      for (std::size_t i = 0; i < row; ++i, ++dst)
+        *dst = static_cast<float>(*dst * (before[i / plane] * after[static_cast<std::size_t>(first + o)]));
+  };
+  return result;
+}
+
+ConvolutionWeights concatenate(std::vector<ConvolutionWeights> parts, int row) {
+  ConvolutionWeights result;
+  for (const ConvolutionWeights& part : parts)
+    result.bias.insert(result.bias.end(), part.bias.begin(), part.bias.end());
+  result.fill = [parts = std::move(parts), row](int first, int count, float* dst) {
+    for (const ConvolutionWeights& part : parts) {
+      const int rows = static_cast<int>(part.bias.size());
+      const int begin = std::max(first, 0), end = std::min(first + count, rows);
+      if (begin < end) {
+        part.fill(begin, end - begin, dst);
+        dst += static_cast<std::ptrdiff_t>(end - begin) * row;
+      }
+      first -= rows;
+    }
+  };
+  return result;
+}
+
+}  // namespace adaface::nn

@@ -1,0 +1,54 @@
+// Batch norms into the layers beside them, in double.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "src/nn/network.h"
+#include "weights/afw.h"
+
+namespace adaface::nn {
+
+// y = scale * x + shift, per channel.
+struct Affine {
+  std::vector<double> scale, shift;
+};
+
+// Reads and checks tensors of a weight file. Its tensors' bytes are compared with their checksums as they are
+// read.
+class TensorReader {
+ public:
+  explicit TensorReader(const weights::AfwFile& file) : file_(file) {}
+
+  const weights::AfwFile& file() const { return file_; }
+  std::vector<float> read(const std::string& name) const;
+
+  // Batch norm `name`: gamma / sqrt(variance + 1e-5) and beta - mean * scale (Ioffe & Szegedy 2015, algorithm
+  // 2); without affine parameters gamma is 1 and beta 0.
+  Affine batch_norm(const std::string& name, bool affine = true) const;
+
+  // Convolution without bias, then a batch norm, then PReLU where `slope` is given.
+  ConvolutionWeights convolution(const std::string& weight, const Affine& norm,
+                                 std::vector<float> slope = {}) const;
+
+  // Convolution or linear layer with a bias of its own. A linear layer over {channels, extent, extent} reads
+  // its inputs in the order channel, row, column, or channel, column, row when `transposed`.
+  ConvolutionWeights biased(const std::string& name, std::vector<float> slope = {}, bool transposed = false,
+                            int extent = 1) const;
+
+  // Batch norm `before` over {channels, extent, extent}, linear layer `name`, batch norm `after`: exact, as
+  // nothing is padded.
+  ConvolutionWeights linear_between(const std::string& name, int extent, const Affine& before,
+                                    const Affine& after) const;
+
+ private:
+  const weights::TensorView& checked(const std::string& name) const;
+
+  const weights::AfwFile& file_;
+};
+
+// One convolution with the outputs of several that read the same input, in order, none of them with PReLU.
+// `row`: weights of one output channel, in * kernel * kernel.
+ConvolutionWeights concatenate(std::vector<ConvolutionWeights> parts, int row);
+
+}  // namespace adaface::nn

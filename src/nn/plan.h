@@ -1,0 +1,64 @@
+// A network planned for a device, and the sessions that run it. The one interface between the networks and
+// the backends.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "src/nn/network.h"
+
+namespace adaface::nn {
+
+class ThreadPool;
+
+struct LayerInfo {
+  std::string name;
+  LayerKind kind;
+  std::string shape;           // "256x14x14 -> 256x14x14 k3 s1"
+  std::string implementation;  // as the backend names it
+  double multiply_adds;        // of the useful work
+  double bytes;                // weights and activations, each read or written once
+};
+
+// An arena and what points into it: belongs to one thread at a time. Running allocates no memory of ours and
+// fails only with the device.
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  // {channels, height, width} of the network's input, to be filled before each run.
+  virtual float* input() = 0;
+  // {height, width, channels} of the network's output, valid until the next run.
+  virtual const float* output() const = 0;
+
+  // The layers in order. `pool` shares out the work inside each; null: this thread alone. With the same
+  // result. Only [0, valid_height) x [0, valid_width) of the input counts: pooling windows end there, and
+  // outputs whose receptive field reaches past it are unspecified. Precondition: the network has no padding,
+  // or the whole is valid.
+  virtual void run(ThreadPool* pool, int valid_height, int valid_width) = 0;
+  void run(ThreadPool* pool = nullptr) { run(pool, input_extent_.height, input_extent_.width); }
+
+  // One layer over whatever the arena holds: for timing.
+  virtual void run_layer(int index, ThreadPool* pool) = 0;
+  // The values of an activation as {channels, height, width}, after a run_until that ended with its layer:
+  // for tests.
+  virtual void run_until(int index, std::vector<float>& chw) = 0;
+
+ protected:
+  explicit Session(Extent input_extent) : input_extent_(input_extent) {}
+  Extent input_extent_;
+};
+
+// Packed weights and implementations: immutable, shared by any number of sessions on any threads.
+class Plan {
+ public:
+  virtual ~Plan() = default;
+  virtual std::unique_ptr<Session> create_session() const = 0;
+  virtual std::span<const LayerInfo> layers() const = 0;
+  virtual Extent input() const = 0;
+  virtual Extent output() const = 0;
+};
+
+}  // namespace adaface::nn

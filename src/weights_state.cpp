@@ -1,0 +1,48 @@
+#include "src/weights_state.h"
+
+#include "src/nn/onednn_backend.h"
+
+namespace adaface {
+
+std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, int threads,
+                                                     const std::function<nn::Network()>& describe) {
+  const std::lock_guard lock(mutex_);
+  std::weak_ptr<const nn::Plan>& known = plans_[{key, threads}];
+  std::shared_ptr<const nn::Plan> plan = known.lock();
+  if (!plan) known = plan = nn::plan_onednn(describe(), threads);
+  return plan;
+}
+
+Weights Weights::load(const std::filesystem::path& path) {
+  return Weights(std::make_shared<State>(path));
+}
+
+WeightsInfo Weights::info() const {
+  const weights::AfwInfo& info = state_->file.info();
+  WeightsInfo result{.architecture = std::string(weights::to_string(info.architecture)),
+                     .color = std::string(weights::to_string(info.color)),
+                     .storage = std::string(weights::to_string(info.storage)),
+                     .source_sha256 = weights::to_hex(info.source_sha256),
+                     .weights_sha256 = weights::to_hex(info.weights_sha256),
+                     .file_bytes = state_->file.file_bytes(),
+                     .parameters = 0,
+                     .tensors = {}};
+  for (const weights::TensorView& tensor : state_->file.tensors()) {
+    const bool statistic = tensor.name.ends_with(".mean") || tensor.name.ends_with(".variance");
+    if (!statistic) result.parameters += weights::element_count(tensor.shape);
+    result.tensors.push_back({std::string(tensor.name),
+                              std::string(weights::to_string(tensor.type)),
+                              {tensor.shape.begin(), tensor.shape.end()},
+                              tensor.data.size()});
+  }
+  return result;
+}
+
+void Weights::verify() const {
+  for (const weights::TensorView& tensor : state_->file.tensors()) {
+    state_->file.verify(tensor);
+    state_->file.release(tensor);
+  }
+}
+
+}  // namespace adaface

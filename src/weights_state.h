@@ -1,0 +1,33 @@
+// What copies of a Weights share: the mapped file and the plans made from it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "src/adaface.hpp"
+#include "src/nn/plan.h"
+#include "weights/afw.h"
+
+namespace adaface {
+
+struct Weights::State {
+  explicit State(const std::filesystem::path& path) : file(path), name(io::printable(path)) {}
+
+  // The plan of network `key` for `threads`, made by `describe` when no session holds one already.
+  // Thread-safe.
+  std::shared_ptr<const nn::Plan> plan(const std::string& key, int threads,
+                                       const std::function<nn::Network()>& describe);
+
+  const weights::AfwFile file;
+  const std::string name;
+
+ private:
+  std::mutex mutex_;
+  std::map<std::pair<std::string, int>, std::weak_ptr<const nn::Plan>> plans_;
+};
+
+}  // namespace adaface
