@@ -19,7 +19,8 @@ struct Candidate {
 enum class Overlap { over_union, over_smaller };
 
 // Greedy non-maximum suppression: keeps the highest score, drops what overlaps it by more than `threshold`,
-// repeats. Kept candidates come in descending score; of equal scores the later one goes first.
+// repeats. Kept candidates come in descending score, equal scores in the published pipeline's
+// order. Precondition: no score is NaN.
 std::vector<Candidate> suppress(const std::vector<Candidate>& candidates, double threshold, Overlap overlap);
 
 void apply_offsets(Candidate& candidate);

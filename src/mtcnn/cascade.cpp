@@ -94,7 +94,11 @@ Face to_face(const Candidate& c) {
 }  // namespace
 
 float face_probability(const float* logits) {
-  return static_cast<float>(1 / (1 + std::exp(static_cast<double>(logits[0]) - logits[1])));
+  // Softmax in float32, step by step: which scores saturate to the same value decides the order of suppression.
+  const float peak = std::max(logits[0], logits[1]);
+  const auto other = static_cast<float>(std::exp(static_cast<double>(logits[0] - peak)));
+  const auto face = static_cast<float>(std::exp(static_cast<double>(logits[1] - peak)));
+  return face / (other + face);
 }
 
 void fill_planes(const std::uint8_t* rgb, std::ptrdiff_t stride, int width, int height, int plane_width,
