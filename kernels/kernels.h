@@ -44,6 +44,10 @@ struct Kernels {
   // data[i] *= slope[channel] where it is negative; in place.
   void (*prelu)(float* data, const float* slope, int blocks, int pixels, int block);
 
+  // dst[o] = bias[o] + sum over i < inputs of weights[o * inputs + i] * src[i], summed in double.
+  void (*linear)(const float* src, const float* weights, const float* bias, int inputs, int outputs,
+                 float* dst);
+
   // dst{blocks, ceil(height / stride), ceil(width / stride)}: every stride-th pixel.
   void (*subsample)(const float* src, int blocks, int height, int width, int block, int stride, float* dst);
 

@@ -10,6 +10,7 @@ const Kernels& definitions() {
       .warp_affine = reference::warp_affine,
       .scale_shift = reference::scale_shift,
       .prelu = reference::prelu,
+      .linear = reference::linear,
       .subsample = reference::subsample,
       .max_pool = reference::max_pool,
       .global_average = reference::global_average,

@@ -126,18 +126,12 @@ std::optional<Architecture> architecture_from_string(std::string_view name) noex
 
 IResNetConfig iresnet_config(Architecture architecture) {
   switch (architecture) {
-    case Architecture::ir_18:
-      return {{2, 2, 2, 2}, false};
-    case Architecture::ir_34:
-      return {{3, 4, 6, 3}, false};
-    case Architecture::ir_50:
-      return {{3, 4, 14, 3}, false};
-    case Architecture::ir_101:
-      return {{3, 13, 30, 3}, false};
-    case Architecture::ir_se_50:
-      return {{3, 4, 14, 3}, true};
-    case Architecture::mtcnn:
-      break;
+    case Architecture::ir_18: return {{2, 2, 2, 2}, false};
+    case Architecture::ir_34: return {{3, 4, 6, 3}, false};
+    case Architecture::ir_50: return {{3, 4, 14, 3}, false};
+    case Architecture::ir_101: return {{3, 13, 30, 3}, false};
+    case Architecture::ir_se_50: return {{3, 4, 14, 3}, true};
+    case Architecture::mtcnn: break;
   }
   throw Error(ErrorCode::internal, "iresnet_config: not an IR network");
 }

@@ -63,6 +63,14 @@ void gate_add(const float* src, const float* gate, const float* residual, float*
               : gate_add_block<8>(src, gate, residual, dst, blocks, pixels);
 }
 
+void linear(const float* src, const float* weights, const float* bias, int inputs, int outputs, float* dst) {
+  for (int o = 0; o < outputs; ++o, weights += inputs) {
+    double sum = bias[o];
+    for (int i = 0; i < inputs; ++i) sum += static_cast<double>(weights[i]) * src[i];
+    dst[o] = static_cast<float>(sum);
+  }
+}
+
 void subsample(const float* src, int blocks, int height, int width, int block, int stride, float* dst) {
   for (int b = 0; b < blocks; ++b)
     for (int y = 0; y < height; y += stride)

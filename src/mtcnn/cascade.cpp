@@ -94,7 +94,8 @@ Face to_face(const Candidate& c) {
 }  // namespace
 
 float face_probability(const float* logits) {
-  // Softmax in float32, step by step: which scores saturate to the same value decides the order of suppression.
+  // Softmax in float32, step by step: which scores saturate to the same value decides the order of
+  // suppression.
   const float peak = std::max(logits[0], logits[1]);
   const auto other = static_cast<float>(std::exp(static_cast<double>(logits[0] - peak)));
   const auto face = static_cast<float>(std::exp(static_cast<double>(logits[1] - peak)));

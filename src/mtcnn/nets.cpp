@@ -54,8 +54,8 @@ Network describe_rnet(const weights::AfwFile& file) {
   x = net.max_pool("rnet.pool2", x, 3, 2);  // {48,4,4}
   x = conv(net, tensors, "rnet", 3, x, 2);  // {64,3,3}
   x = linear(net, tensors, "rnet", 4, x);   // {128,1,1}
-  net.convolution("rnet.heads", x, 1, 1, 0,
-                  nn::concatenate({tensors.biased("rnet.score"), tensors.biased("rnet.offset")}, 128));
+  net.linear("rnet.heads", x,
+             nn::concatenate({tensors.biased("rnet.score"), tensors.biased("rnet.offset")}, 128));
   return net;
 }
 
@@ -71,10 +71,10 @@ Network describe_onet(const weights::AfwFile& file) {
   x = net.max_pool("onet.pool3", x, 2, 2);  // {64,4,4}
   x = conv(net, tensors, "onet", 4, x, 2);  // {128,3,3}
   x = linear(net, tensors, "onet", 5, x);   // {256,1,1}
-  net.convolution("onet.heads", x, 1, 1, 0,
-                  nn::concatenate({tensors.biased("onet.score"), tensors.biased("onet.offset"),
-                                   tensors.biased("onet.landmark")},
-                                  256));
+  net.linear("onet.heads", x,
+             nn::concatenate({tensors.biased("onet.score"), tensors.biased("onet.offset"),
+                              tensors.biased("onet.landmark")},
+                             256));
   return net;
 }
 

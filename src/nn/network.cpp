@@ -6,31 +6,24 @@ namespace adaface::nn {
 
 const char* to_string(LayerKind kind) {
   switch (kind) {
-    case LayerKind::convolution:
-      return "convolution";
-    case LayerKind::scale_shift:
-      return "batch_norm";
-    case LayerKind::subsample:
-      return "subsample";
-    case LayerKind::max_pool:
-      return "max_pool";
-    case LayerKind::squeeze_excite:
-      return "squeeze_excite";
+    case LayerKind::convolution: return "convolution";
+    case LayerKind::linear: return "linear";
+    case LayerKind::scale_shift: return "batch_norm";
+    case LayerKind::subsample: return "subsample";
+    case LayerKind::max_pool: return "max_pool";
+    case LayerKind::squeeze_excite: return "squeeze_excite";
   }
   return "";
 }
 
 int output_size(LayerKind kind, int kernel, int stride, int padding, int size) {
   switch (kind) {
-    case LayerKind::convolution:
-      return (size + 2 * padding - kernel) / stride + 1;
-    case LayerKind::subsample:
-      return (size + stride - 1) / stride;
-    case LayerKind::max_pool:
-      return (size - kernel + stride - 1) / stride + 1;
+    case LayerKind::convolution: return (size + 2 * padding - kernel) / stride + 1;
+    case LayerKind::subsample: return (size + stride - 1) / stride;
+    case LayerKind::max_pool: return (size - kernel + stride - 1) / stride + 1;
+    case LayerKind::linear:
     case LayerKind::scale_shift:
-    case LayerKind::squeeze_excite:
-      break;
+    case LayerKind::squeeze_excite: break;
   }
   return size;
 }
@@ -59,6 +52,13 @@ Value Network::convolution(std::string name, Value src, int kernel, int stride, 
                    output_size(layer.kind, layer.kernel, layer.stride, layer.padding, in.height),
                    output_size(layer.kind, layer.kernel, layer.stride, layer.padding, in.width)};
   return add(std::move(layer), out);
+}
+
+Value Network::linear(std::string name, Value src, ConvolutionWeights weights) {
+  Layer layer{.name = std::move(name), .kind = LayerKind::linear, .src = src};
+  layer.weights = std::move(weights);
+  const int outputs = static_cast<int>(layer.weights.bias.size());
+  return add(std::move(layer), {outputs, 1, 1});
 }
 
 Value Network::scale_shift(std::string name, Value src, std::vector<float> scale, std::vector<float> shift) {

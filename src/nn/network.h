@@ -15,7 +15,7 @@ struct Extent {
 // An activation: index into Network::values.
 using Value = int;
 
-enum class LayerKind { convolution, scale_shift, subsample, max_pool, squeeze_excite };
+enum class LayerKind { convolution, linear, scale_shift, subsample, max_pool, squeeze_excite };
 const char* to_string(LayerKind kind);
 
 // Weights of a convolution with everything folded in. They are produced on demand, some output channels at a
@@ -34,7 +34,7 @@ struct Layer {
   Value residual = -1;  // added to the result; its last use: the result takes its place
   Value dst = -1;
   int kernel = 1, stride = 1, padding = 0;
-  ConvolutionWeights weights{};         // convolution
+  ConvolutionWeights weights{};         // convolution, linear
   std::vector<float> scale{}, shift{};  // scale_shift: {channels}
   std::vector<float> fc1{}, fc2{};      // squeeze_excite: {squeezed, channels}, {channels, squeezed}
 };
@@ -50,6 +50,8 @@ struct Network {
   // residual.
   Value convolution(std::string name, Value src, int kernel, int stride, int padding,
                     ConvolutionWeights weights, Value residual = -1);
+  // A small fully connected layer over {channels,1,1}, summed in double, without PReLU.
+  Value linear(std::string name, Value src, ConvolutionWeights weights);
   // src * scale + shift, per channel.
   Value scale_shift(std::string name, Value src, std::vector<float> scale, std::vector<float> shift);
   Value subsample(std::string name, Value src, int stride);

@@ -79,6 +79,7 @@ struct Step {
   int kernel, stride, padding;
   bool prelu;
   std::vector<Part> parts;
+  std::vector<float> weights, bias;                  // linear
   std::vector<float> slope, scale, shift, fc1, fc2;  // per channel: padded to whole blocks
 };
 
@@ -160,6 +161,7 @@ class OnednnPlan final : public Plan, public std::enable_shared_from_this<Onednn
     return result;
   }
   void plan_convolution(const Layer& layer, bool from_input, int threads, Step& step, LayerInfo& info);
+  static void plan_linear(const Layer& layer, Step& step, LayerInfo& info);
   memory pack_weights(const Layer& layer, const Extent& in, int in_padded, int first, int out_padded,
                       const memory::desc& packed);
 
@@ -267,6 +269,8 @@ OnednnPlan::OnednnPlan(const Network& network, int threads)
               .padding = layer.padding,
               .prelu = !layer.weights.slope.empty(),
               .parts = {},
+              .weights = {},
+              .bias = {},
               .slope = padded(layer.weights.slope),
               .scale = padded(layer.scale),
               .shift = padded(layer.shift),
@@ -278,6 +282,7 @@ OnednnPlan::OnednnPlan(const Network& network, int threads)
     LayerInfo info{layer.name, layer.kind, text(in) + " -> " + text(out), "kernels", 0, 0};
     info.bytes = sizeof(float) * static_cast<double>(sizes[index(layer.src)] + sizes[index(layer.dst)]);
     if (layer.residual >= 0) info.bytes += sizeof(float) * static_cast<double>(sizes[index(layer.residual)]);
+    if (layer.kind == LayerKind::linear) plan_linear(layer, step, info);
     if (layer.kind == LayerKind::convolution)
       plan_convolution(layer, layer.src == network.input, threads, step, info);
     else if (layer.src == network.input)
@@ -323,6 +328,16 @@ void OnednnPlan::plan_convolution(const Layer& layer, bool from_input, int threa
   const double weights = static_cast<double>(in.channels) * out.channels * layer.kernel * layer.kernel;
   info.multiply_adds = weights * out.height * out.width;
   info.bytes += weights * sizeof(float);
+}
+
+void OnednnPlan::plan_linear(const Layer& layer, Step& step, LayerInfo& info) {
+  if (step.in.height != 1 || step.in.width != 1)
+    throw Error(ErrorCode::internal, "layer " + layer.name + ": a linear layer reads one pixel");
+  step.bias = layer.weights.bias;
+  step.weights.resize(index(step.in.channels) * step.bias.size());
+  layer.weights.fill(0, step.out.channels, step.weights.data());
+  info.multiply_adds = static_cast<double>(step.weights.size());
+  info.bytes += sizeof(float) * static_cast<double>(step.weights.size());
 }
 
 memory OnednnPlan::pack_weights(const Layer& layer, const Extent& in, int in_padded, int first,
@@ -435,6 +450,11 @@ void OnednnSession::run_step(std::size_t i, ThreadPool* pool) {
       for (std::size_t part = 0; part < step.parts.size(); ++part) task(static_cast<int>(part), 0);
     return;
   }
+  if (step.kind == LayerKind::linear) {
+    kernels_.linear(slot(step.src_slot), step.weights.data(), step.bias.data(), step.in.channels,
+                    step.out.channels, slot(step.dst_slot));
+    return;
+  }
   if (!pool || pool->threads() == 1) return run_blocks(step, 0, step.blocks);
   const int each = divide_up(step.blocks, pool->threads());
   auto task = [&](int t, int) { run_blocks(step, t * each, std::min(each, step.blocks - t * each)); };
@@ -482,8 +502,8 @@ void OnednnSession::run_blocks(const Step& step, int first, int count) {
     case LayerKind::squeeze_excite:
       kernels_.gate_add(src, gate_.data() + first * block, dst, dst, count, in_plane, block);
       break;
-    case LayerKind::convolution:
-      break;
+    case LayerKind::linear:
+    case LayerKind::convolution: break;
   }
 }
 

@@ -1,0 +1,144 @@
+#include "tools/adaface/draw.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#include <stb/stb_easy_font.h>
+#pragma GCC diagnostic pop
+
+namespace adaface::cli {
+
+namespace {
+
+struct Color {
+  std::uint8_t r, g, b;
+};
+
+constexpr Color kBoxColor{64, 220, 96}, kPointColor{255, 214, 64}, kDark{16, 24, 16};
+
+// Pixels [x1, x2) x [y1, y2).
+struct Rectangle {
+  int x1, y1, x2, y2;
+};
+
+void fill(Image& image, Rectangle area, Color color) {
+  area.x1 = std::max(area.x1, 0);
+  area.y1 = std::max(area.y1, 0);
+  area.x2 = std::min(area.x2, image.width());
+  area.y2 = std::min(area.y2, image.height());
+  for (int y = area.y1; y < area.y2; ++y) {
+    for (int x = area.x1; x < area.x2; ++x) {
+      std::uint8_t* pixel = image.row(y) + 3 * static_cast<std::ptrdiff_t>(x);
+      pixel[0] = color.r;
+      pixel[1] = color.g;
+      pixel[2] = color.b;
+    }
+  }
+}
+
+void outline(Image& image, const Rectangle& box, int line, Color color) {
+  fill(image, {box.x1, box.y1, box.x2, box.y1 + line}, color);
+  fill(image, {box.x1, box.y2 - line, box.x2, box.y2}, color);
+  fill(image, {box.x1, box.y1, box.x1 + line, box.y2}, color);
+  fill(image, {box.x2 - line, box.y1, box.x2, box.y2}, color);
+}
+
+void disc(Image& image, int center_x, int center_y, int radius, Color color) {
+  for (int dy = -radius; dy <= radius; ++dy) {
+    const int half = static_cast<int>(std::sqrt(static_cast<double>(radius * radius - dy * dy)));
+    fill(image, {center_x - half, center_y + dy, center_x + half + 1, center_y + dy + 1}, color);
+  }
+}
+
+// The font's own units: letters reach from 0 to 9 below their line's top.
+constexpr int kLetterHeight = 9;
+
+class Caption {
+ public:
+  explicit Caption(const std::string& text) {
+    constexpr std::size_t kMaxLength = 100;
+    for (std::size_t i = 0; i < std::min(text.size(), kMaxLength); ++i) {
+      text_ += text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+    }
+  }
+
+  int width() { return stb_easy_font_width(text_.data()); }
+
+  void draw(Image& image, int x, int y, int scale, Color color) {
+    struct Vertex {
+      float x, y, z;
+      std::uint8_t color[4];
+    };
+    using Quad = std::array<Vertex, 4>;
+    // At most 32 strokes a letter.
+    std::vector<Quad> quads(text_.size() * 32);
+    const int count = stb_easy_font_print(0, 0, text_.data(), nullptr, quads.data(),
+                                          static_cast<int>(quads.size() * sizeof(Quad)));
+    for (int i = 0; i < count; ++i) {
+      const Vertex &first = quads[i][0], &opposite = quads[i][2];
+      fill(image,
+           {x + static_cast<int>(first.x) * scale, y + static_cast<int>(first.y) * scale,
+            x + static_cast<int>(opposite.x) * scale, y + static_cast<int>(opposite.y) * scale},
+           color);
+    }
+  }
+
+ private:
+  std::string text_;
+};
+
+// Boxes may lie far outside the picture: beyond these bounds nothing is visible, and within them no sum
+// overflows.
+int pixel(float coordinate) {
+  constexpr float kFar = 1e6f;
+  return static_cast<int>(std::lround(std::clamp(coordinate, -kFar, kFar)));
+}
+
+bool is_finite(const Face& face) {
+  const Box& box = face.box;
+  bool finite =
+      std::isfinite(box.x1) && std::isfinite(box.y1) && std::isfinite(box.x2) && std::isfinite(box.y2);
+  for (const Point& point : face.landmarks)
+    finite = finite && std::isfinite(point.x) && std::isfinite(point.y);
+  return finite;
+}
+
+void draw_caption(Image& image, const Rectangle& box, const std::string& text, int line) {
+  if (text.empty()) return;
+  Caption caption(text);
+  // As large as one and a half times the box's width allows, with strokes of one pixel to one line.
+  const int scale = std::clamp((box.x2 - box.x1) * 3 / (2 * std::max(caption.width(), 1)), 1, line);
+  const int margin = 2 * scale;
+  const int width = caption.width() * scale + 2 * margin, height = kLetterHeight * scale + 2 * margin - scale;
+  const int x = std::clamp(box.x1, 0, std::max(image.width() - width, 0));
+  const int y =
+      box.y1 - height >= 0 ? box.y1 - height : std::min(box.y2, std::max(image.height() - height, 0));
+  fill(image, {x, y, x + width, y + height}, kBoxColor);
+  caption.draw(image, x + margin, y + margin, scale, kDark);
+}
+
+}  // namespace
+
+void draw_faces(Image& image, std::span<const Annotation> annotations) {
+  // Two pixels wide up to a side of 1000, then growing with the picture.
+  const int line =
+      std::max(2, static_cast<int>(std::lround(std::max(image.width(), image.height()) / 400.0)));
+  for (const Annotation& annotation : annotations) {
+    const Face& face = annotation.face;
+    if (!is_finite(face)) continue;
+    const Rectangle box{pixel(face.box.x1), pixel(face.box.y1), pixel(face.box.x2) + 1,
+                        pixel(face.box.y2) + 1};
+    outline(image, box, line, kBoxColor);
+    // Points of a twentieth of the face, so that small faces stay visible under them.
+    const int radius = std::clamp((box.x2 - box.x1) / 40, 1, 2 * line);
+    for (const Point& point : face.landmarks)
+      disc(image, pixel(point.x), pixel(point.y), radius, kPointColor);
+    draw_caption(image, box, annotation.caption, line);
+  }
+}
+
+}  // namespace adaface::cli
