@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -12,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "src/adaface.hpp"
 #include "src/align/warp.h"
+#include "tests/golden.h"
 
 namespace {
 
@@ -23,26 +23,9 @@ using adaface::Point;
 using adaface::Transform;
 using Json = nlohmann::json;
 
-fs::path shared_directory() {
-  if (const char* path = std::getenv("ADAFACE_SHARED")) return path;
-#ifdef ADAFACE_SOURCE_ROOT
-  return fs::path(ADAFACE_SOURCE_ROOT) / ".." / "shared";
-#else
-  return "../shared";
-#endif
-}
-
-Json read_json(const fs::path& path) {
-  std::ifstream file(path);
-  REQUIRE(file.good());
-  return Json::parse(file);
-}
-
-bool have(const fs::path& path) {
-  if (fs::exists(path)) return true;
-  std::printf("skipped: no ../shared (%s)\n", path.filename().c_str());
-  return false;
-}
+using adaface::testing::have;
+using adaface::testing::read_json;
+using adaface::testing::shared_directory;
 
 std::array<Point, 5> landmarks_of(const Json& values) {
   std::array<Point, 5> points;

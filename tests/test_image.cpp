@@ -1,6 +1,5 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -13,6 +12,7 @@
 #include "src/adaface.hpp"
 #include "src/image/orientation.h"
 #include "src/image/resize.h"
+#include "tests/golden.h"
 
 namespace {
 
@@ -22,29 +22,9 @@ using adaface::Image;
 using adaface::ImageView;
 using Bytes = std::vector<std::byte>;
 
-#ifdef ADAFACE_SOURCE_ROOT
-const fs::path kSourceRoot = ADAFACE_SOURCE_ROOT;
-#else
-const fs::path kSourceRoot = ".";
-#endif
-
-fs::path shared_directory() {
-  const char* path = std::getenv("ADAFACE_SHARED");
-  return path != nullptr ? fs::path(path) : kSourceRoot / ".." / "shared";
-}
-
-bool have(const fs::path& path) {
-  if (fs::exists(path)) return true;
-  std::printf("skipped: no ../shared (%s)\n", path.filename().c_str());
-  return false;
-}
-
-// A directory of this process, removed with it.
-struct Scratch {
-  fs::path path = fs::temp_directory_path() / ("adaface_test_image." + std::to_string(::getpid()));
-  Scratch() { fs::create_directories(path); }
-  ~Scratch() { fs::remove_all(path); }
-};
+using adaface::testing::have;
+using adaface::testing::Scratch;
+using adaface::testing::shared_directory;
 
 Image noise(int width, int height, unsigned seed) {
   std::mt19937 random(seed);
@@ -153,8 +133,7 @@ Bytes png_header_only(unsigned width, unsigned height) {
 TEST_CASE("resize equals Pillow's") {
   const fs::path golden = shared_directory() / "golden";
   if (!have(golden / "resize.json")) return;
-  std::ifstream file(golden / "resize.json");
-  const auto cases = nlohmann::json::parse(file)["cases"];
+  const auto cases = adaface::testing::read_json(golden / "resize.json")["cases"];
   const Image image = adaface::read_image(shared_directory() / "images" / "img2.png");
   adaface::Resizer resizer;
   int count = 0, differing = 0;
@@ -397,7 +376,7 @@ TEST_CASE("what is no image") {
 }
 
 TEST_CASE("files: missing, a directory, empty, unknown extension") {
-  const Scratch scratch;
+  const Scratch scratch("image");
   const auto code_of = [](const fs::path& path) {
     try {
       adaface::read_image(path);

@@ -104,12 +104,11 @@ TEST_CASE("half-precision storage rounds to nearest even") {
   const float samples[] = {0.0f,     -0.0f,        1.0f,           1 + 0x1p-11f, 1 + 3 * 0x1p-11f, 65504.0f,
                            65519.0f, 0x1p-14f,     0x1p-24f,       0x1p-25f,     1.5f * 0x1p-25f,  -3.14159f,
                            1e-7f,    0x1.ffcp-15f, 0x1.fffffep-15f};
-  const float f16[] = {0.0f,     -0.0f,      1.0f,         1.0f,         1 + 2 * 0x1p-10f,
-                       65504.0f, 65504.0f,   0x1p-14f,     0x1p-24f,     0.0f,
-                       0x1p-24f, -3.140625f, 2 * 0x1p-24f, 0x1.ffcp-15f, 0x1p-14f};
+  const float f16[] = {0.0f,     -0.0f, 1.0f,     1.0f,       1 + 2 * 0x1p-10f, 65504.0f, 65504.0f, 0x1p-14f,
+                       0x1p-24f, 0.0f,  0x1p-24f, -3.140625f, 2 * 0x1p-24f,     0x1p-14f, 0x1p-14f};
   const float bf16[] = {
       0.0f,     -0.0f,           1.0f,       1.0f,        1.0f,     65536.0f, 65536.0f, 0x1p-14f, 0x1p-24f,
-      0x1p-25f, 1.5f * 0x1p-25f, -3.140625f, 0x1.acp-24f, 0x1p-14f, 0x1p-14f};
+      0x1p-25f, 1.5f * 0x1p-25f, -3.140625f, 0x1.aep-24f, 0x1p-14f, 0x1p-14f};
   for (const DataType type : {DataType::f16, DataType::bf16}) {
     const Scratch scratch("test-weights-half");
     write_weights(Architecture::mtcnn, scratch.path / "m.afw", type, [&](const TensorRow& row, auto& values) {

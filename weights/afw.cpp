@@ -24,7 +24,10 @@ namespace {
 
 std::string shape_text(std::span<const std::uint32_t> shape) {
   std::string text;
-  for (std::uint32_t dim : shape) text += (text.empty() ? "" : "x") + std::to_string(dim);
+  for (std::uint32_t dim : shape) {
+    if (!text.empty()) text += 'x';
+    text += std::to_string(dim);
+  }
   return text;
 }
 

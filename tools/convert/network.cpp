@@ -1,0 +1,174 @@
+#include "tools/convert/network.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <numeric>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "src/error.hpp"
+
+namespace adaface::checkpoint {
+namespace {
+
+using weights::Architecture;
+using weights::ColorOrder;
+
+struct Layout {
+  std::string_view prefix;
+  std::string_view name;
+  std::optional<ColorOrder> color;
+};
+// Longer prefixes first: "model.net." begins with "model." too.
+constexpr Layout kLayouts[] = {{"model.net.", "CVLFace layout", ColorOrder::rgb},
+                               {"model.", "released layout", ColorOrder::bgr},
+                               {"net.", "CVLFace layout", ColorOrder::rgb},
+                               {"", "bare names", std::nullopt}};
+
+bool in_network(std::string_view name) {
+  return name.starts_with("input_layer.") || name.starts_with("body.") || name.starts_with("output_layer.");
+}
+
+// Not part of the network, wherever they stand.
+bool skipped(std::string_view name) {
+  return name.starts_with("head.") || name.ends_with("num_batches_tracked");
+}
+
+std::vector<std::string_view> state_names(const Checkpoint& checkpoint) {
+  std::vector<std::string_view> names;
+  for (const TensorEntry& tensor : checkpoint.tensors())
+    if (tensor.in_state_dict) names.push_back(tensor.name);
+  for (const OtherEntry& other : checkpoint.others()) names.push_back(other.name);
+  return names;
+}
+
+const Layout& find_layout(const Checkpoint& checkpoint, const std::vector<std::string_view>& names) {
+  const Layout* found = nullptr;
+  for (const Layout& layout : kLayouts)
+    for (std::string_view name : names) {
+      if (!name.starts_with(layout.prefix) || !in_network(name.substr(layout.prefix.size()))) continue;
+      if (found)
+        throw Error(ErrorCode::unsupported, checkpoint.name() + ": holds two networks, under \"" +
+                                                std::string(found->prefix) + "\" and \"" +
+                                                std::string(layout.prefix) + "\", expected one");
+      found = &layout;
+      break;
+    }
+  if (found) return *found;
+  std::string first = names.empty() ? "no tensors at all" : "it begins with \"" + shown(names[0]) + "\"";
+  throw Error(
+      ErrorCode::unsupported,
+      checkpoint.name() + ": no IR network in it (" + first +
+          "), expected tensors such as \"input_layer.0.weight\", bare or after \"model.\", \"net.\" or "
+          "\"model.net.\"");
+}
+
+std::string known_networks() {
+  std::string text;
+  for (const Architecture architecture : weights::kEmbedders) {
+    const weights::IResNetConfig config = weights::iresnet_config(architecture);
+    text += (text.empty() ? "" : ", ") + std::string(weights::to_string(architecture)) + " (" +
+            std::to_string(std::accumulate(config.units.begin(), config.units.end(), 0)) + " units" +
+            (config.squeeze_excite ? ", squeeze-and-excite)" : ")");
+  }
+  return text;
+}
+
+Architecture infer_architecture(const Checkpoint& checkpoint, const std::vector<std::string_view>& names,
+                                std::string_view prefix) {
+  std::unordered_set<int> units;
+  bool squeeze_excite = false;
+  for (std::string_view name : names) {
+    if (!name.starts_with(prefix)) continue;
+    name.remove_prefix(prefix.size());
+    if (!name.starts_with("body.")) continue;
+    name.remove_prefix(5);
+    int unit = -1;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), unit);
+    if (error != std::errc{} || unit < 0) continue;
+    units.insert(unit);
+    squeeze_excite = squeeze_excite || name.find(".se_block.") != std::string_view::npos;
+  }
+  for (const Architecture architecture : weights::kEmbedders) {
+    const weights::IResNetConfig config = weights::iresnet_config(architecture);
+    if (config.squeeze_excite == squeeze_excite &&
+        std::accumulate(config.units.begin(), config.units.end(), 0) == static_cast<int>(units.size()))
+      return architecture;
+  }
+  throw Error(ErrorCode::unsupported, checkpoint.name() + ": its body has " + std::to_string(units.size()) +
+                                          " units" + (squeeze_excite ? " with squeeze-and-excite" : "") +
+                                          "; known networks: " + known_networks());
+}
+
+std::string shape_of(const weights::TensorRow& row) {
+  const std::vector<std::uint64_t> wide(row.shape.begin(), row.shape.end());
+  return shape_text(wide);
+}
+
+// The rows' tensors, found by `prefix` + the row's source name from `source_start` on; `prefix` + anything
+// else that `ignored` does not name is refused.
+template <class Ignored>
+std::vector<NetworkTensor> match(const Checkpoint& checkpoint, const std::vector<weights::TensorRow>& rows,
+                                 std::size_t source_start, std::string_view prefix, std::string_view what,
+                                 Ignored ignored) {
+  std::unordered_map<std::string_view, const TensorEntry*> by_name;
+  for (const TensorEntry& tensor : checkpoint.tensors())
+    if (tensor.in_state_dict) by_name.emplace(tensor.name, &tensor);
+  std::unordered_map<std::string_view, const OtherEntry*> others;
+  for (const OtherEntry& other : checkpoint.others()) others.emplace(other.name, &other);
+
+  std::vector<NetworkTensor> found;
+  std::unordered_set<std::string> expected;
+  for (const weights::TensorRow& row : rows) {
+    const std::string name = std::string(prefix) + row.source.substr(source_start);
+    const std::string where = checkpoint.name() + ": tensor \"" + name + "\"";
+    expected.insert(name);
+    const auto entry = by_name.find(name);
+    if (entry == by_name.end()) {
+      if (const auto other = others.find(name); other != others.end())
+        throw Error(ErrorCode::unsupported,
+                    where + " is " + other->second->what + "; expected a tensor of " + shape_of(row));
+      throw Error(ErrorCode::corrupt,
+                  where + " is missing, expected " + shape_of(row) + " for " + std::string(what));
+    }
+    const TensorEntry& tensor = *entry->second;
+    if (!std::equal(tensor.shape.begin(), tensor.shape.end(), row.shape.begin(), row.shape.end()))
+      throw Error(ErrorCode::corrupt, where + " is " + shape_text(tensor.shape) + ", expected " +
+                                          shape_of(row) + " for " + std::string(what));
+    if (!is_floating(tensor.type))
+      throw Error(ErrorCode::unsupported, where + " is " + std::string(to_string(tensor.type)) +
+                                              ", expected float32, float16, bfloat16 or float64");
+    found.push_back({row, &tensor});
+  }
+  for (std::string_view name : state_names(checkpoint))
+    if (name.starts_with(prefix) && !ignored(name) && !expected.contains(std::string(name)))
+      throw Error(ErrorCode::unsupported, checkpoint.name() + ": unexpected tensor \"" + shown(name) +
+                                              "\": " + std::string(what) + " has none of that name");
+  return found;
+}
+
+}  // namespace
+
+Network find_network(const Checkpoint& checkpoint) {
+  const std::vector<std::string_view> names = state_names(checkpoint);
+  const Layout& layout = find_layout(checkpoint, names);
+  Network network{infer_architecture(checkpoint, names, layout.prefix),
+                  std::string(layout.prefix),
+                  std::string(layout.name),
+                  layout.color,
+                  {}};
+  network.tensors = match(checkpoint, weights::tensor_table(network.architecture), 0, network.prefix,
+                          weights::to_string(network.architecture), skipped);
+  return network;
+}
+
+std::vector<NetworkTensor> find_mtcnn_part(const Checkpoint& checkpoint, const std::string& net) {
+  std::vector<weights::TensorRow> rows = weights::tensor_table(Architecture::mtcnn);
+  std::erase_if(rows, [&](const weights::TensorRow& row) { return !row.source.starts_with(net + "/"); });
+  return match(checkpoint, rows, net.size() + 1, "", "MTCNN's " + net,
+               [](std::string_view) { return false; });
+}
+
+}  // namespace adaface::checkpoint

@@ -1,0 +1,35 @@
+// Which network a checkpoint holds: layout, colour order, architecture, and the tensor for each row of the
+// tensor table.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/convert/checkpoint.h"
+#include "weights/afw.h"
+
+namespace adaface::checkpoint {
+
+struct NetworkTensor {
+  weights::TensorRow row;
+  const TensorEntry* entry;  // in Checkpoint::tensors()
+};
+
+struct Network {
+  weights::Architecture architecture;
+  std::string prefix;                        // "model.", "net.", "model.net." or ""
+  std::string layout;                        // "released layout", "CVLFace layout", "bare names"
+  std::optional<weights::ColorOrder> color;  // nullopt: bare names do not tell
+  std::vector<NetworkTensor> tensors;        // in the order of tensor_table(architecture)
+};
+
+// Checks that the checkpoint holds exactly one known network: every tensor there, of the right shape and of
+// a floating type, and none beside them. Skips head.* and num_batches_tracked. Throws corrupt or unsupported,
+// naming the tensor, what was found and what was expected.
+Network find_network(const Checkpoint& checkpoint);
+
+// The tensors of P-, R- and O-Net from their three files, in the order of tensor_table(mtcnn).
+std::vector<NetworkTensor> find_mtcnn_part(const Checkpoint& checkpoint, const std::string& net);
+
+}  // namespace adaface::checkpoint

@@ -1,0 +1,121 @@
+#include "tools/convert/pickle_globals.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace adaface::checkpoint {
+namespace {
+
+template <std::size_t N>
+bool contains(const std::array<std::string_view, N>& names, std::string_view name) noexcept {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kFunctions = {{
+    {"collections", "OrderedDict"},
+    {"torch._utils", "_rebuild_tensor_v2"},
+    {"torch._utils", "_rebuild_tensor"},
+    {"torch._utils", "_rebuild_parameter"},
+    {"numpy.core.multiarray", "_reconstruct"},
+    {"numpy._core.multiarray", "_reconstruct"},
+    {"numpy.multiarray", "_reconstruct"},
+    {"numpy", "ndarray"},
+    {"numpy", "dtype"},
+    {"_codecs", "encode"},
+}};
+
+constexpr std::array<std::pair<std::string_view, ElementType>, 10> kStorages = {{
+    {"FloatStorage", ElementType::f32},
+    {"HalfStorage", ElementType::f16},
+    {"BFloat16Storage", ElementType::bf16},
+    {"DoubleStorage", ElementType::f64},
+    {"LongStorage", ElementType::i64},
+    {"IntStorage", ElementType::i32},
+    {"ShortStorage", ElementType::i16},
+    {"CharStorage", ElementType::i8},
+    {"ByteStorage", ElementType::u8},
+    {"BoolStorage", ElementType::boolean},
+}};
+
+// Modules that start programs, load code, reach files or the network.
+constexpr std::array<std::string_view, 41> kForbiddenModules = {"os",
+                                                                "posix",
+                                                                "nt",
+                                                                "subprocess",
+                                                                "_posixsubprocess",
+                                                                "sys",
+                                                                "shutil",
+                                                                "socket",
+                                                                "_socket",
+                                                                "runpy",
+                                                                "importlib",
+                                                                "_frozen_importlib",
+                                                                "imp",
+                                                                "pty",
+                                                                "ctypes",
+                                                                "_ctypes",
+                                                                "webbrowser",
+                                                                "commands",
+                                                                "popen2",
+                                                                "code",
+                                                                "codeop",
+                                                                "pdb",
+                                                                "bdb",
+                                                                "timeit",
+                                                                "cProfile",
+                                                                "profile",
+                                                                "pickle",
+                                                                "_pickle",
+                                                                "marshal",
+                                                                "ftplib",
+                                                                "telnetlib",
+                                                                "smtplib",
+                                                                "http",
+                                                                "urllib",
+                                                                "urllib2",
+                                                                "httplib",
+                                                                "requests",
+                                                                "pip",
+                                                                "pkgutil",
+                                                                "zipimport",
+                                                                "linecache"};
+
+constexpr std::array<std::string_view, 18> kForbiddenBuiltins = {
+    "eval", "exec",    "execfile", "compile",    "open",  "file",      "getattr",    "setattr", "delattr",
+    "vars", "globals", "locals",   "__import__", "input", "raw_input", "breakpoint", "apply",   "reload"};
+
+bool is_builtins(std::string_view module) noexcept {
+  return module == "builtins" || module == "__builtin__" || module == "__builtins__";
+}
+
+}  // namespace
+
+ElementType storage_type(std::string_view global) noexcept {
+  constexpr std::string_view kModule = "torch.";
+  if (!global.starts_with(kModule)) return ElementType::other;
+  for (const auto& [name, type] : kStorages)
+    if (name == global.substr(kModule.size())) return type;
+  return ElementType::other;
+}
+
+GlobalPolicy policy_of(std::string_view module, std::string_view name) noexcept {
+  if (contains(kForbiddenModules, module.substr(0, module.find('.')))) return GlobalPolicy::forbidden;
+  // Protocol 4 walks attributes: ("torch.serialization", "os.system") is os.system.
+  bool builtin = is_builtins(module);
+  for (std::string_view rest = name; !rest.empty();) {
+    const std::size_t dot = rest.find('.');
+    const std::string_view part = rest.substr(0, dot);
+    if (dot != std::string_view::npos && contains(kForbiddenModules, part)) return GlobalPolicy::forbidden;
+    if (builtin && contains(kForbiddenBuiltins, part)) return GlobalPolicy::forbidden;
+    builtin = builtin || is_builtins(part);
+    rest = dot == std::string_view::npos ? std::string_view{} : rest.substr(dot + 1);
+  }
+  for (const auto& [known_module, known_name] : kFunctions)
+    if (known_module == module && known_name == name) return GlobalPolicy::known;
+  for (const auto& [storage, type] : kStorages)
+    if (module == "torch" && name == storage) return GlobalPolicy::known;
+  return GlobalPolicy::opaque;
+}
+
+}  // namespace adaface::checkpoint
