@@ -234,7 +234,9 @@ struct LayerProfile {
   double multiply_adds = 0;    // of useful work, one image
   double bytes = 0;            // weights and activations read and written once, one image
   double run_ms_min = 0, run_ms_median = 0;      // inside whole runs
-  double alone_ms_min = 0, alone_ms_median = 0;  // this layer repeated alone, its data in cache
+  // Repeated alone, its data in cache. A convolution: the backend's primitive (bias and residual sum included)
+  // without the PReLU that `run` counts.
+  double alone_ms_min = 0, alone_ms_median = 0;
 };
 
 struct NetworkProfile {

@@ -187,7 +187,7 @@ class OnednnSession final : public Session {
   float* input() override { return slot(plan_->input_slot_); }
   const float* output() const override { return output_.data(); }
   void run(ThreadPool* pool, int valid_height, int valid_width) override;
-  void run_layer(int layer, ThreadPool* pool) override { run_step(index(layer), pool); }
+  void run_layer(int layer, ThreadPool* pool, bool bare) override { run_step(index(layer), pool, bare); }
   void run_until(int layer, std::vector<float>& chw) override;
 
  private:
@@ -200,8 +200,8 @@ class OnednnSession final : public Session {
   float* slot(int slot) const { return arena_.data + plan_->slot_offsets_[index(slot)]; }
   void bind(const Step& step);
   void set_valid(int height, int width);
-  void run_step(std::size_t i, ThreadPool* pool);
-  void run_part(const Step& step, std::size_t part);
+  void run_step(std::size_t i, ThreadPool* pool, bool bare = false);
+  void run_part(const Step& step, std::size_t part, bool bare);
   void run_blocks(const Step& step, int first, int count);
   void squeeze(const Step& step);
 
@@ -439,11 +439,11 @@ void OnednnSession::run_until(int layer, std::vector<float>& chw) {
       chw[c * pixels + p] = src[((c / block) * pixels + p) * block + c % block];
 }
 
-void OnednnSession::run_step(std::size_t i, ThreadPool* pool) {
+void OnednnSession::run_step(std::size_t i, ThreadPool* pool, bool bare) {
   const Step& step = plan_->steps_[i];
   if (step.kind == LayerKind::squeeze_excite) squeeze(step);
   if (step.kind == LayerKind::convolution) {
-    auto task = [this, &step](int part, int) { run_part(step, index(part)); };
+    auto task = [this, &step, bare](int part, int) { run_part(step, index(part), bare); };
     if (pool && step.parts.size() > 1)
       pool->run(static_cast<int>(step.parts.size()), task);
     else
@@ -461,7 +461,7 @@ void OnednnSession::run_step(std::size_t i, ThreadPool* pool) {
   pool->run(divide_up(step.blocks, each), task);
 }
 
-void OnednnSession::run_part(const Step& step, std::size_t part) {
+void OnednnSession::run_part(const Step& step, std::size_t part, bool bare) {
   const Arguments& arguments = arguments_[static_cast<std::size_t>(&step - plan_->steps_.data())][part];
   translated("convolution", [&] {
     dnnl::error::wrap_c_api(
@@ -470,7 +470,7 @@ void OnednnSession::run_part(const Step& step, std::size_t part) {
         "could not execute a convolution");
     streams_[part].wait();
   });
-  if (!step.prelu) return;
+  if (!step.prelu || bare) return;
   // While this part's result is still in cache.
   const int pixels = step.out.height * step.out.width, block = plan_->block_;
   const int first = step.parts[part].first_block;

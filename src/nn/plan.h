@@ -40,8 +40,9 @@ class Session {
   virtual void run(ThreadPool* pool, int valid_height, int valid_width) = 0;
   void run(ThreadPool* pool = nullptr) { run(pool, input_extent_.height, input_extent_.width); }
 
-  // One layer over whatever the arena holds: for timing.
-  virtual void run_layer(int index, ThreadPool* pool) = 0;
+  // One layer over whatever the arena holds, for timing. `bare`: of a convolution, what the backend's
+  // primitive does alone, without the PReLU after it.
+  virtual void run_layer(int index, ThreadPool* pool, bool bare = false) = 0;
   // The values of an activation as {channels, height, width}, after a run_until that ended with its layer:
   // for tests.
   virtual void run_until(int index, std::vector<float>& chw) = 0;
