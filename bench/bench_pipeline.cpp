@@ -1,0 +1,119 @@
+// The stages as a product runs them, through the public API, one thread unless --threads says otherwise:
+//   bench_pipeline --model=ir_101.afw --detector=mtcnn.afw --image=group.jpg [--threads=N] [--benchmark_...]
+// Stages whose file is not given are left out. The time of single layers: adaface bench --layers.
+#include <benchmark/benchmark.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "src/adaface.hpp"
+
+namespace {
+
+struct Arguments {
+  std::string model, detector, image;
+  int threads = 1;
+};
+
+// Takes ours out of argv. False for one that nobody knows.
+bool parse(int argc, char** argv, Arguments& arguments) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    const auto value_of = [&](std::string_view name, std::string& value) {
+      if (!argument.starts_with(name)) return false;
+      value = argument.substr(name.size());
+      return true;
+    };
+    std::string threads;
+    if (value_of("--threads=", threads))
+      arguments.threads = std::atoi(threads.c_str());
+    else if (!value_of("--model=", arguments.model) && !value_of("--detector=", arguments.detector) &&
+             !value_of("--image=", arguments.image)) {
+      std::fprintf(
+          stderr,
+          "error: %s: unknown, expected --model=, --detector=, --image=, --threads= or --benchmark_...\n",
+          argv[i]);
+      return false;
+    }
+  }
+  return arguments.threads >= 1;
+}
+
+void add_embed(const adaface::Weights& weights, int threads, std::size_t batch) {
+  const std::string name = "embed/" + weights.info().architecture + "/batch:" + std::to_string(batch);
+  benchmark::RegisterBenchmark(
+      name.c_str(),
+      [=](benchmark::State& state) {
+        adaface::Embedder embedder(weights, {.threads = threads});
+        const adaface::Image crop(adaface::kCropSize, adaface::kCropSize);
+        const std::vector<adaface::ImageView> crops(batch, crop);
+        for (auto _ : state) benchmark::DoNotOptimize(embedder.embed(crops));
+        state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(batch));
+      })
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
+void add_image_stages(const std::string& path) {
+  benchmark::RegisterBenchmark("decode",
+                               [=](benchmark::State& state) {
+                                 for (auto _ : state) benchmark::DoNotOptimize(adaface::read_image(path));
+                               })
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+  benchmark::RegisterBenchmark("align",
+                               [=](benchmark::State& state) {
+                                 const adaface::Image image = adaface::read_image(path);
+                                 const auto x = static_cast<float>(image.width()),
+                                            y = static_cast<float>(image.height());
+                                 // A face that fills a third of the picture.
+                                 const std::array<adaface::Point, 5> landmarks = {{{x * 0.4f, y * 0.4f},
+                                                                                   {x * 0.6f, y * 0.4f},
+                                                                                   {x * 0.5f, y * 0.5f},
+                                                                                   {x * 0.42f, y * 0.6f},
+                                                                                   {x * 0.58f, y * 0.6f}}};
+                                 for (auto _ : state)
+                                   benchmark::DoNotOptimize(adaface::align_face(image, landmarks));
+                               })
+      ->UseRealTime()
+      ->Unit(benchmark::kMicrosecond);
+}
+
+void add_detect(const std::string& path, const adaface::Weights& weights, int threads, adaface::Mode mode) {
+  const char* name = mode == adaface::Mode::standard ? "detect/standard" : "detect/reference";
+  benchmark::RegisterBenchmark(name,
+                               [=](benchmark::State& state) {
+                                 const adaface::Image image = adaface::read_image(path);
+                                 adaface::Detector detector(weights, {.mode = mode, .threads = threads});
+                                 std::size_t faces = 0;
+                                 for (auto _ : state) faces = detector.detect(image).size();
+                                 state.counters["faces"] = static_cast<double>(faces);
+                               })
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  Arguments arguments;
+  if (!parse(argc, argv, arguments)) return 2;
+  try {
+    if (!arguments.model.empty())
+      for (std::size_t batch : {1, 8})
+        add_embed(adaface::Weights::load(arguments.model), arguments.threads, batch);
+    if (!arguments.image.empty()) add_image_stages(arguments.image);
+    if (!arguments.image.empty() && !arguments.detector.empty())
+      for (adaface::Mode mode : {adaface::Mode::standard, adaface::Mode::reference})
+        add_detect(arguments.image, adaface::Weights::load(arguments.detector), arguments.threads, mode);
+    benchmark::RunSpecifiedBenchmarks();
+  } catch (const adaface::Error& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,125 @@
+// Many pictures: across threads, one thread each; one picture: threads inside. Results come out in input
+// order.
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "src/adaface.hpp"
+#include "tools/adaface/inputs.h"
+#include "tools/adaface/progress.h"
+
+namespace adaface::cli {
+
+struct Failure {
+  ErrorCode code;
+  std::string message;
+};
+
+// `make_worker(threads)` gives what one thread works with; `work(worker, input)` one result, or throws
+// adaface::Error, which becomes that input's Failure; `take(input, result, failure)` runs on the calling
+// thread in input order, with one of the two null. Returns how many failed. At most a few results a thread
+// wait for their turn.
+template <typename Result, typename MakeWorker, typename Work, typename Take>
+int for_each_input(const std::vector<Input>& inputs, int threads, bool show_progress, MakeWorker make_worker,
+                   Work work, Take take) {
+  struct Outcome {
+    std::optional<Result> result;
+    std::optional<Failure> failure;
+  };
+  const auto attempt = [&](auto& worker, const Input& input) {
+    Outcome outcome;
+    try {
+      outcome.result = work(worker, input);
+    } catch (const Error& error) {
+      outcome.failure = Failure{error.code(), error.what()};
+    } catch (const std::bad_alloc&) {
+      outcome.failure = Failure{ErrorCode::out_of_memory, printable(input.path) + ": out of memory"};
+    }
+    return outcome;
+  };
+  int failed = 0;
+  Progress progress(inputs.size(), show_progress);
+  const auto deliver = [&](std::size_t i, Outcome& outcome) {
+    progress.clear();
+    take(inputs[i], outcome.result ? &*outcome.result : nullptr,
+         outcome.failure ? &*outcome.failure : nullptr);
+    failed += outcome.failure.has_value();
+    progress.update(i + 1);
+  };
+
+  const std::size_t workers = std::min<std::size_t>(static_cast<std::size_t>(threads), inputs.size());
+  if (workers <= 1) {
+    auto worker = make_worker(threads);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      Outcome outcome = attempt(worker, inputs[i]);
+      deliver(i, outcome);
+    }
+    return failed;
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::map<std::size_t, Outcome> ready;
+  std::size_t next = 0, delivered = 0;
+  bool stop = false;
+  std::exception_ptr defect;
+  const std::size_t ahead = 4 * workers;
+  std::vector<std::thread> pool;
+  for (std::size_t t = 0; t < workers; ++t)
+    pool.emplace_back([&] {
+      try {
+        auto worker = make_worker(1);
+        while (true) {
+          std::unique_lock lock(mutex);
+          changed.wait(lock, [&] { return stop || next >= inputs.size() || next < delivered + ahead; });
+          if (stop || next >= inputs.size()) return;
+          const std::size_t i = next++;
+          lock.unlock();
+          Outcome outcome = attempt(worker, inputs[i]);
+          lock.lock();
+          ready.emplace(i, std::move(outcome));
+          changed.notify_all();
+        }
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (!defect) defect = std::current_exception();
+        stop = true;
+        changed.notify_all();
+      }
+    });
+  std::exception_ptr thrown;
+  try {
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return defect || ready.contains(i); });
+      if (defect) break;
+      auto node = ready.extract(i);
+      lock.unlock();
+      deliver(i, node.mapped());
+      lock.lock();
+      delivered = i + 1;
+      changed.notify_all();
+    }
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  {
+    const std::lock_guard lock(mutex);
+    stop = true;
+    changed.notify_all();
+  }
+  for (std::thread& thread : pool) thread.join();
+  if (thrown) std::rethrow_exception(thrown);
+  if (defect) std::rethrow_exception(defect);
+  return failed;
+}
+
+}  // namespace adaface::cli

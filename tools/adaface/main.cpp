@@ -1,0 +1,52 @@
+// adaface: the engine from the command line. One verb a file.
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <new>
+
+#include "tools/adaface/options.h"
+#include "tools/adaface/verbs.h"
+
+int main(int argc, char** argv) {
+  using namespace adaface::cli;
+  // `| head` ends us as it ends other filters; nothing is half-written that a name points to.
+  std::signal(SIGPIPE, SIG_DFL);
+  CLI::App app("Finds faces in photographs, aligns them, turns them into embeddings and compares those.",
+               "adaface");
+  app.set_version_flag("--version", "adaface " ADAFACE_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Example:\n"
+      "  adaface compare --model ir_101.afw --detector mtcnn.afw a.jpg b.jpg\n"
+      "\n"
+      "'adaface VERB --help' explains a verb. Models are looked for in $ADAFACE_HOME, else "
+      "$XDG_DATA_HOME/adaface,\n"
+      "else ~/.local/share/adaface (model.afw, mtcnn.afw).\n"
+      "Exit code: 0 all done, 1 some inputs failed and the rest is done, 2 wrong usage, 3 a model cannot be "
+      "used.");
+  int exit_code = kDone;
+  add_detect(app, exit_code);
+  add_align(app, exit_code);
+  add_embed(app, exit_code);
+  add_compare(app, exit_code);
+  add_info(app, exit_code);
+  add_bench(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, std::cout, std::cerr) == 0 ? kDone : kWrongUsage;
+  } catch (const UsageError& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return kWrongUsage;
+  } catch (const ModelError& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return kUnusableModel;
+  } catch (const adaface::Error& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return kSomeInputsFailed;
+  } catch (const std::bad_alloc&) {
+    std::fputs("error: out of memory\n", stderr);
+    return kSomeInputsFailed;
+  }
+  return exit_code;
+}

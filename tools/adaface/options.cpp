@@ -1,0 +1,120 @@
+#include "tools/adaface/options.h"
+
+#include <cstdlib>
+
+namespace adaface::cli {
+namespace {
+
+Weights load(const std::string& given, const char* option, const char* name, const char* how) {
+  const std::filesystem::path path = given.empty() ? data_directory() / name : std::filesystem::path(given);
+  try {
+    return Weights::load(path);
+  } catch (const Error& error) {
+    std::string message = error.what();
+    if (error.code() == ErrorCode::not_found)
+      message += std::string("\n  ") + option + " FILE names another; " + how;
+    throw ModelError(message);
+  }
+}
+
+template <typename Make>
+auto usable(Make make) {
+  try {
+    return make();
+  } catch (const Error& error) {
+    throw ModelError(error.what());
+  }
+}
+
+}  // namespace
+
+FaceSelection Options::selection(FaceSelection fallback) const {
+  if (faces == "largest") return FaceSelection::largest;
+  if (faces == "best") return FaceSelection::best;
+  return faces == "all" ? FaceSelection::all : fallback;
+}
+
+void add_inputs(CLI::App& app, Options& options) {
+  app.add_option("inputs", options.inputs, "Pictures, or directories of .jpg .jpeg .png .bmp")
+      ->type_name("IMAGE|DIR")
+      ->required();
+}
+
+void add_output_options(CLI::App& app, Options& options) {
+  app.add_flag("--json", options.json, "One JSON object a line on standard output");
+  app.add_flag("--quiet", options.quiet, "No progress; errors only");
+}
+
+void add_run_options(CLI::App& app, Options& options) {
+  app.add_option("--threads", options.threads, "Threads; default: the CPUs this process may use")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
+  app.add_option("--precision", options.precision, "Arithmetic: f32 or bf16 (default f32)")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->type_name("P");
+  app.add_option("--device", options.device, "Where to compute: cpu or cuda[:N] (default cpu)")
+      ->type_name("D");
+}
+
+void add_detection_options(CLI::App& app, Options& options) {
+  app.add_option("--detector", options.detector, "MTCNN weights; default: mtcnn.afw in the data directory")
+      ->type_name("FILE");
+  app.add_option("--mode", options.mode, "standard, or reference: the published pipeline, defects included")
+      ->check(CLI::IsMember({"standard", "reference"}))
+      ->type_name("MODE");
+  app.add_option("--faces", options.faces, "Which faces of a picture: largest, best or all")
+      ->check(CLI::IsMember({"largest", "best", "all"}))
+      ->type_name("WHICH");
+  app.add_option("--min-face", options.min_face, "Smallest face side in pixels (default 20)")
+      ->check(CLI::Range(12.0, 65535.0))
+      ->type_name("PX");
+}
+
+void add_model_option(CLI::App& app, Options& options) {
+  app.add_option("--model", options.model, "Embedding network; default: model.afw in the data directory")
+      ->type_name("FILE");
+}
+
+std::filesystem::path data_directory() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::filesystem::path(value ? value : "");
+  };
+  if (const auto home = variable("ADAFACE_HOME"); !home.empty()) return home;
+  if (const auto data = variable("XDG_DATA_HOME"); !data.empty()) return data / "adaface";
+  return variable("HOME") / ".local/share/adaface";
+}
+
+Weights load_model(const Options& options) {
+  return load(options.model, "--model", "model.afw",
+              "make one from a released checkpoint: adaface-convert CHECKPOINT -o model.afw");
+}
+
+Weights load_detector(const Options& options) {
+  return load(
+      options.detector, "--detector", "mtcnn.afw",
+      "make one from the published weights: adaface-convert --mtcnn pnet.npy rnet.npy onet.npy -o mtcnn.afw");
+}
+
+void check_run_options(const Options& options) {
+  if (options.precision != "f32")
+    throw UsageError("--precision " + options.precision + ": this build computes in f32 only");
+  if (options.device != "cpu") {
+    const bool cuda = options.device == "cuda" || options.device.starts_with("cuda:");
+    throw UsageError("--device " + options.device +
+                     (cuda ? ": built without CUDA, expected cpu" : ": expected cpu or cuda[:N]"));
+  }
+}
+
+Detector make_detector(const Weights& weights, const Options& options, int threads) {
+  return usable([&] {
+    return Detector(weights,
+                    {.mode = options.detection_mode(), .min_face = options.min_face, .threads = threads});
+  });
+}
+
+Embedder make_embedder(const Weights& weights, int threads) {
+  return usable([&] { return Embedder(weights, {.threads = threads}); });
+}
+
+}  // namespace adaface::cli

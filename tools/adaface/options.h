@@ -1,0 +1,64 @@
+// Options that several verbs share, and the models that they name.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/adaface.hpp"
+
+namespace adaface::cli {
+
+// What main returns.
+inline constexpr int kDone = 0;
+inline constexpr int kSomeInputsFailed = 1;
+inline constexpr int kWrongUsage = 2;
+inline constexpr int kUnusableModel = 3;
+
+// Wrong usage that the argument parser cannot see: exit code 2.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// A model that cannot be used: exit code 3.
+class ModelError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct Options {
+  std::vector<std::string> inputs;
+  std::string model, detector;  // empty: model.afw and mtcnn.afw of the data directory
+  std::string mode = "standard", precision = "f32", device = "cpu", faces;
+  double min_face = 20;
+  int threads = 0;
+  bool json = false, quiet = false;
+
+  Mode detection_mode() const { return mode == "reference" ? Mode::reference : Mode::standard; }
+  // `fallback` where --faces was not given.
+  FaceSelection selection(FaceSelection fallback) const;
+  int thread_count() const { return threads > 0 ? threads : available_cpus(); }
+};
+
+void add_inputs(CLI::App& app, Options& options);
+void add_output_options(CLI::App& app, Options& options);     // --json --quiet
+void add_run_options(CLI::App& app, Options& options);        // --threads --precision --device
+void add_detection_options(CLI::App& app, Options& options);  // --detector --mode --faces --min-face
+void add_model_option(CLI::App& app, Options& options);       // --model
+
+// $ADAFACE_HOME, else $XDG_DATA_HOME/adaface, else ~/.local/share/adaface.
+std::filesystem::path data_directory();
+
+// Throw ModelError; UsageError for a precision or device that this build does not have.
+Weights load_model(const Options& options);
+Weights load_detector(const Options& options);
+void check_run_options(const Options& options);
+
+// Sessions over them; what the weights hold wrong comes out here. Throw ModelError.
+Detector make_detector(const Weights& weights, const Options& options, int threads);
+Embedder make_embedder(const Weights& weights, int threads);
+
+}  // namespace adaface::cli

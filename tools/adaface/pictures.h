@@ -1,0 +1,22 @@
+// Reading pictures as the mode wants them, and the words of the human output.
+#pragma once
+
+#include <string>
+
+#include "src/adaface.hpp"
+#include "tools/adaface/inputs.h"
+#include "tools/adaface/options.h"
+
+namespace adaface::cli {
+
+// Reference mode ignores the EXIF orientation, as the published pipeline does.
+inline Image read_picture(const Input& input, const Options& options) {
+  return read_image(input.path, {.apply_orientation = options.detection_mode() == Mode::standard});
+}
+
+// "no face", "1 face", "13 faces"
+inline std::string count_text(std::size_t faces) {
+  return faces == 0 ? "no face" : faces == 1 ? "1 face" : std::to_string(faces) + " faces";
+}
+
+}  // namespace adaface::cli
