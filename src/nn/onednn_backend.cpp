@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <dnnl.hpp>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -32,15 +33,20 @@ int divide_up(int a, int b) {
   return (a + b - 1) / b;
 }
 
-struct AlignedFloats {
-  explicit AlignedFloats(std::size_t count)
-      : data(static_cast<float*>(::operator new[](count * sizeof(float), std::align_val_t{kAlignment}))) {
-    std::memset(data, 0, count * sizeof(float));
+// Zeros.
+class AlignedFloats {
+ public:
+  explicit AlignedFloats(std::size_t count = 0)
+      : data_(static_cast<float*>(::operator new[](count * sizeof(float), std::align_val_t{kAlignment}))) {
+    std::memset(data_.get(), 0, count * sizeof(float));
   }
-  ~AlignedFloats() { ::operator delete[](data, std::align_val_t{kAlignment}); }
-  AlignedFloats(const AlignedFloats&) = delete;
-  AlignedFloats& operator=(const AlignedFloats&) = delete;
-  float* data;
+  float* data() const { return data_.get(); }
+
+ private:
+  struct Delete {
+    void operator()(float* data) const { ::operator delete[](data, std::align_val_t{kAlignment}); }
+  };
+  std::unique_ptr<float[], Delete> data_;
 };
 
 // Translates what oneDNN throws; `what` says during which work.
@@ -66,8 +72,8 @@ int channel_block() {
 struct Part {
   int first_block, blocks;
   dnnl::primitive primitive;
-  memory::desc src, dst, scratchpad;
-  memory weights, bias;
+  memory::desc src, dst, scratchpad, weights, bias;
+  std::size_t weights_offset, bias_offset;  // in floats, in the plan's packed weights
 };
 
 struct Step {
@@ -75,7 +81,8 @@ struct Step {
   int src_slot, dst_slot, residual_slot;
   Value src, dst;
   Extent in, out;
-  int blocks;  // of the output
+  int blocks;         // of the output
+  int in_padded = 0;  // channels of the input that a convolution reads
   int kernel, stride, padding;
   bool prelu;
   std::vector<Part> parts;
@@ -162,8 +169,8 @@ class OnednnPlan final : public Plan, public std::enable_shared_from_this<Onednn
   }
   void plan_convolution(const Layer& layer, bool from_input, int threads, Step& step, LayerInfo& info);
   static void plan_linear(const Layer& layer, Step& step, LayerInfo& info);
-  memory pack_weights(const Layer& layer, const Extent& in, int in_padded, int first, int out_padded,
-                      const memory::desc& packed);
+  std::size_t reserve(std::size_t bytes);
+  void pack(const Layer& layer, const Step& step, const Part& part, float* plain);
 
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream_{engine_};
@@ -174,6 +181,10 @@ class OnednnPlan final : public Plan, public std::enable_shared_from_this<Onednn
   std::vector<LayerInfo> infos_;
   std::vector<std::size_t> slot_offsets_;  // in floats
   std::size_t arena_floats_ = 0;
+  // All in one piece: many allocations would leave as much again in holes between them.
+  AlignedFloats packed_;
+  std::size_t packed_floats_ = 0;
+  std::size_t plain_floats_ = 0;   // of the largest part, unpacked
   std::size_t scratch_bytes_ = 0;  // of one part
   std::size_t max_parts_ = 1;
   std::size_t value_count_ = 0;
@@ -197,7 +208,7 @@ class OnednnSession final : public Session {
     std::vector<dnnl_exec_arg_t> list;
   };
 
-  float* slot(int slot) const { return arena_.data + plan_->slot_offsets_[index(slot)]; }
+  float* slot(int slot) const { return arena_.data() + plan_->slot_offsets_[index(slot)]; }
   void bind(const Step& step);
   void set_valid(int height, int width);
   void run_step(std::size_t i, ThreadPool* pool, bool bare = false);
@@ -293,12 +304,23 @@ OnednnPlan::OnednnPlan(const Network& network, int threads)
     steps_.push_back(std::move(step));
     infos_.push_back(std::move(info));
   }
+
+  packed_ = AlignedFloats(packed_floats_);
+  const AlignedFloats plain(plain_floats_);
+  for (std::size_t i = 0; i < steps_.size(); ++i)
+    for (const Part& part : steps_[i].parts) pack(network.layers[i], steps_[i], part, plain.data());
+}
+
+std::size_t OnednnPlan::reserve(std::size_t bytes) {
+  const std::size_t offset = packed_floats_;
+  packed_floats_ += align_up(bytes) / sizeof(float);
+  return offset;
 }
 
 void OnednnPlan::plan_convolution(const Layer& layer, bool from_input, int threads, Step& step,
                                   LayerInfo& info) {
   const Extent in = step.in, out = step.out;
-  const int in_padded = from_input ? in.channels : blocks(in.channels) * block_;
+  const int in_padded = step.in_padded = from_input ? in.channels : blocks(in.channels) * block_;
   const std::size_t block_weights = static_cast<std::size_t>(block_) * static_cast<std::size_t>(in_padded) *
                                     static_cast<std::size_t>(layer.kernel * layer.kernel);
   const int blocks_by_size = std::max(1, static_cast<int>(kMaxPartBytes / (block_weights * sizeof(float))));
@@ -307,19 +329,24 @@ void OnednnPlan::plan_convolution(const Layer& layer, bool from_input, int threa
   const auto f32 = memory::data_type::f32;
   const memory::desc src({1, in_padded, in.height, in.width}, f32,
                          from_input ? memory::format_tag::nchw : blocked_tag());
-  const std::vector<float> bias = padded(layer.weights.bias);
   for (int first = 0; first < step.blocks; first += part_blocks) {
     const int count = std::min(part_blocks, step.blocks - first);
     const int channels = count * block_;
     const memory::desc any({channels, in_padded, layer.kernel, layer.kernel}, f32, memory::format_tag::any);
-    const memory::desc bias_desc({channels}, f32, memory::format_tag::x);
+    const memory::desc bias({channels}, f32, memory::format_tag::x);
     const memory::desc dst({1, channels, out.height, out.width}, f32, blocked_tag());
-    const auto desc = convolution_desc(engine_, layer, src, any, bias_desc, dst);
-    Part part{first, count, dnnl::convolution_forward(desc), src, dst, desc.scratchpad_desc(), {}, {}};
-    part.weights = pack_weights(layer, in, in_padded, first * block_, channels, desc.weights_desc());
-    part.bias = memory(bias_desc, engine_);
-    std::memcpy(part.bias.get_data_handle(), bias.data() + first * block_,
-                static_cast<std::size_t>(channels) * sizeof(float));
+    const auto desc = convolution_desc(engine_, layer, src, any, bias, dst);
+    Part part{.first_block = first,
+              .blocks = count,
+              .primitive = dnnl::convolution_forward(desc),
+              .src = src,
+              .dst = dst,
+              .scratchpad = desc.scratchpad_desc(),
+              .weights = desc.weights_desc(),
+              .bias = bias,
+              .weights_offset = reserve(desc.weights_desc().get_size()),
+              .bias_offset = reserve(bias.get_size())};
+    plain_floats_ = std::max(plain_floats_, static_cast<std::size_t>(count) * block_weights);
     scratch_bytes_ = std::max(scratch_bytes_, align_up(part.scratchpad.get_size()));
     info.implementation = desc.impl_info_str();
     step.parts.push_back(std::move(part));
@@ -340,26 +367,28 @@ void OnednnPlan::plan_linear(const Layer& layer, Step& step, LayerInfo& info) {
   info.bytes += sizeof(float) * static_cast<double>(step.weights.size());
 }
 
-memory OnednnPlan::pack_weights(const Layer& layer, const Extent& in, int in_padded, int first,
-                                int out_padded, const memory::desc& packed) {
-  const int taps = layer.kernel * layer.kernel;
-  const int out_channels = std::min(out_padded, static_cast<int>(layer.weights.bias.size()) - first);
-  const std::size_t row = static_cast<std::size_t>(in.channels * taps),
-                    padded_row = static_cast<std::size_t>(in_padded * taps);
-  AlignedFloats plain(static_cast<std::size_t>(out_padded) * padded_row);
-  layer.weights.fill(first, out_channels, plain.data);
+// `plain` holds plain_floats_.
+void OnednnPlan::pack(const Layer& layer, const Step& step, const Part& part, float* plain) {
+  const memory::dims shape = {part.blocks * block_, step.in_padded, layer.kernel, layer.kernel};
+  const int first = part.first_block * block_, taps = layer.kernel * layer.kernel;
+  const int out_channels =
+      std::min(static_cast<int>(shape[0]), static_cast<int>(layer.weights.bias.size()) - first);
+  const std::size_t row = static_cast<std::size_t>(step.in.channels * taps),
+                    padded_row = static_cast<std::size_t>(shape[1] * taps);
+  layer.weights.fill(first, out_channels, plain);
   // Spread the rows out to their padded length, the last first: each moves to a higher address.
   for (int o = out_channels - 1; o >= 0 && padded_row != row; --o) {
-    float* to = plain.data + static_cast<std::size_t>(o) * padded_row;
-    std::memmove(to, plain.data + static_cast<std::size_t>(o) * row, row * sizeof(float));
+    float* to = plain + static_cast<std::size_t>(o) * padded_row;
+    std::memmove(to, plain + static_cast<std::size_t>(o) * row, row * sizeof(float));
     std::fill(to + row, to + padded_row, 0.0f);
   }
-  const memory::desc desc({out_padded, in_padded, layer.kernel, layer.kernel}, memory::data_type::f32,
-                          memory::format_tag::oihw);
-  memory src(desc, engine_, plain.data), dst(packed, engine_);
+  std::fill(plain + index(out_channels) * padded_row, plain + static_cast<std::size_t>(shape[0]) * padded_row,
+            0.0f);
+  memory src({shape, memory::data_type::f32, memory::format_tag::oihw}, engine_, plain);
+  memory dst(part.weights, engine_, packed_.data() + part.weights_offset);
   dnnl::reorder(src, dst).execute(stream_, src, dst);
   stream_.wait();
-  return dst;
+  std::copy_n(layer.weights.bias.data() + first, out_channels, packed_.data() + part.bias_offset);
 }
 
 std::unique_ptr<Session> OnednnPlan::create_session() const {
@@ -395,12 +424,12 @@ void OnednnSession::bind(const Step& step) {
     };
     float* dst = slot(step.dst_slot) + static_cast<std::size_t>(part.first_block) * plane;
     add(DNNL_ARG_SRC, memory(part.src, plan_->engine_, slot(step.src_slot)));
-    add(DNNL_ARG_WEIGHTS, part.weights);
-    add(DNNL_ARG_BIAS, part.bias);
+    add(DNNL_ARG_WEIGHTS, memory(part.weights, plan_->engine_, plan_->packed_.data() + part.weights_offset));
+    add(DNNL_ARG_BIAS, memory(part.bias, plan_->engine_, plan_->packed_.data() + part.bias_offset));
     add(DNNL_ARG_DST, memory(part.dst, plan_->engine_, dst));
     if (part.scratchpad.get_size() > 0)
-      add(DNNL_ARG_SCRATCHPAD,
-          memory(part.scratchpad, plan_->engine_, scratch_.data + i * plan_->scratch_bytes_ / sizeof(float)));
+      add(DNNL_ARG_SCRATCHPAD, memory(part.scratchpad, plan_->engine_,
+                                      scratch_.data() + i * plan_->scratch_bytes_ / sizeof(float)));
   }
 }
 
