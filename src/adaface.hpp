@@ -233,15 +233,17 @@ struct LayerProfile {
   std::string implementation;  // as the backend names it
   double multiply_adds = 0;    // of useful work, one image
   double bytes = 0;            // weights and activations read and written once, one image
-  double run_ms_min = 0, run_ms_median = 0;      // inside whole runs
-  // Repeated alone, its data in cache. A convolution: the backend's primitive (bias and residual sum included)
-  // without the PReLU that `run` counts.
+  double run_ms_min = 0, run_ms_median = 0;  // inside whole runs
+  // Repeated alone, its data in cache. A convolution: the backend's primitive (bias and residual sum
+  // included) without the PReLU that `run` counts.
   double alone_ms_min = 0, alone_ms_median = 0;
 };
 
 struct NetworkProfile {
   std::vector<LayerProfile> layers;
   double total_ms_min = 0, total_ms_median = 0;  // whole runs, unprofiled
+  double convolutions_ms_min = 0,
+         convolutions_ms_median = 0;  // all convolutions alone, one round after the other
   int threads = 1;
   int repetitions = 0;
 };
