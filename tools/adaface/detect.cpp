@@ -39,7 +39,7 @@ void print_faces(const Input& input, const Found& found) {
   for (std::size_t i = 0; i < found.faces.size(); ++i) {
     const Face& face = found.faces[i];
     std::printf(
-        "  %zu  score %.4f  box %.1f,%.1f to %.1f,%.1f  eyes %.1f,%.1f %.1f,%.1f  nose %.1f,%.1f  mouth "
+        "  %2zu  score %.4f  box %.1f,%.1f to %.1f,%.1f  eyes %.1f,%.1f %.1f,%.1f  nose %.1f,%.1f  mouth "
         "%.1f,%.1f %.1f,%.1f\n",
         i + 1, face.score, face.box.x1, face.box.y1, face.box.x2, face.box.y2, face.landmarks[0].x,
         face.landmarks[0].y, face.landmarks[1].x, face.landmarks[1].y, face.landmarks[2].x,

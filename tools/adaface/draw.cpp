@@ -107,11 +107,24 @@ bool is_finite(const Face& face) {
   return finite;
 }
 
-void draw_caption(Image& image, const Rectangle& box, const std::string& text, int line) {
+// One size of letters for the whole picture: what at least half of the boxes have room for in one and a half
+// times their width, with strokes of one pixel to `line`.
+int caption_scale(std::span<const Annotation> annotations, int line) {
+  std::vector<int> scales;
+  for (const Annotation& annotation : annotations) {
+    if (!is_finite(annotation.face)) continue;
+    const int width = pixel(annotation.face.box.x2) + 1 - pixel(annotation.face.box.x1);
+    scales.push_back(std::clamp(width * 3 / (2 * std::max(Caption(annotation.caption).width(), 1)), 1, line));
+  }
+  if (scales.empty()) return 1;
+  const auto middle = scales.begin() + static_cast<std::ptrdiff_t>(scales.size() / 2);
+  std::ranges::nth_element(scales, middle);
+  return *middle;
+}
+
+void draw_caption(Image& image, const Rectangle& box, const std::string& text, int scale) {
   if (text.empty()) return;
   Caption caption(text);
-  // As large as one and a half times the box's width allows, with strokes of one pixel to one line.
-  const int scale = std::clamp((box.x2 - box.x1) * 3 / (2 * std::max(caption.width(), 1)), 1, line);
   const int margin = 2 * scale;
   const int width = caption.width() * scale + 2 * margin, height = kLetterHeight * scale + 2 * margin - scale;
   const int x = std::clamp(box.x1, 0, std::max(image.width() - width, 0));
@@ -127,6 +140,7 @@ void draw_faces(Image& image, std::span<const Annotation> annotations) {
   // Two pixels wide up to a side of 1000, then growing with the picture.
   const int line =
       std::max(2, static_cast<int>(std::lround(std::max(image.width(), image.height()) / 400.0)));
+  const int scale = caption_scale(annotations, line);
   for (const Annotation& annotation : annotations) {
     const Face& face = annotation.face;
     if (!is_finite(face)) continue;
@@ -137,7 +151,7 @@ void draw_faces(Image& image, std::span<const Annotation> annotations) {
     const int radius = std::clamp((box.x2 - box.x1) / 40, 1, 2 * line);
     for (const Point& point : face.landmarks)
       disc(image, pixel(point.x), pixel(point.y), radius, kPointColor);
-    draw_caption(image, box, annotation.caption, line);
+    draw_caption(image, box, annotation.caption, scale);
   }
 }
 

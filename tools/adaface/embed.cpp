@@ -41,8 +41,19 @@ void print_embedded(const Input& input, const Embedded& embedded, std::size_t fi
   }
 }
 
+// Before the work, not after it.
+void check_can_write(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  if (!std::filesystem::is_directory(parent, ignored))
+    throw UsageError("--npy " + printable(path) + ": no such directory: " + printable(parent));
+  if (std::filesystem::is_directory(path, ignored))
+    throw UsageError("--npy " + printable(path) + ": is a directory, expected a file to write");
+}
+
 int run(const Arguments& arguments) {
   check_run_options(arguments);
+  if (!arguments.npy.empty()) check_can_write(arguments.npy);
   const std::vector<Input> inputs = find_inputs(arguments.inputs);
   const Weights model = load_model(arguments);
   std::optional<Weights> detector;

@@ -4,6 +4,7 @@
 #include <iostream>
 #include <new>
 
+#include "tools/adaface/inputs.h"
 #include "tools/adaface/options.h"
 #include "tools/adaface/verbs.h"
 
@@ -31,6 +32,26 @@ int main(int argc, char** argv) {
   add_compare(app, exit_code);
   add_info(app, exit_code);
   add_bench(app, exit_code);
+  app.failure_message([](const CLI::App* verb, const CLI::Error& error) {
+    std::string program = verb->get_name();
+    for (const CLI::App* chosen : verb->get_subcommands()) program += " " + chosen->get_name();
+    return std::string("error: ") + error.what() + "\n  '" + program + " --help' shows what is expected\n";
+  });
+  if (argc < 2) {
+    std::cerr << app.help();
+    return kWrongUsage;
+  }
+  const std::string verb = argv[1];
+  std::string known;
+  bool is_known = verb.starts_with('-');
+  for (const CLI::App* each : app.get_subcommands([](const CLI::App*) { return true; })) {
+    is_known = is_known || each->get_name() == verb;
+    known += (known.empty() ? "" : ", ") + each->get_name();
+  }
+  if (!is_known) {
+    std::cerr << "error: " << printable(verb) << ": no such verb, expected one of " << known << "\n";
+    return kWrongUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -46,6 +67,9 @@ int main(int argc, char** argv) {
     return kSomeInputsFailed;
   } catch (const std::bad_alloc&) {
     std::fputs("error: out of memory\n", stderr);
+    return kSomeInputsFailed;
+  } catch (const std::exception& error) {  // threads or directories that the system refuses
+    std::fprintf(stderr, "error: %s\n", error.what());
     return kSomeInputsFailed;
   }
   return exit_code;

@@ -35,7 +35,7 @@ FaceSelection Options::selection(FaceSelection fallback) const {
 }
 
 void add_inputs(CLI::App& app, Options& options) {
-  app.add_option("inputs", options.inputs, "Pictures, or directories of .jpg .jpeg .png .bmp")
+  app.add_option("pictures", options.inputs, "Files, or directories of .jpg .jpeg .png .bmp")
       ->type_name("IMAGE|DIR")
       ->required();
 }

@@ -1,0 +1,479 @@
+// The programs as a user runs them: exit codes, what stands on which stream, what is written and what is not.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "src/adaface.hpp"
+#include "tests/golden.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using adaface::testing::have;
+using adaface::testing::Scratch;
+using adaface::testing::shared_directory;
+using adaface::testing::source_root;
+using Json = nlohmann::json;
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+void write(const fs::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+std::string quoted(const std::string& word) {
+  std::string result = "'";
+  for (char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
+}
+
+struct Result {
+  int code;
+  std::string out, err;
+};
+
+// One directory for the whole run; the weights are made once.
+class Fixture {
+ public:
+  Result run(const std::string& program, const std::vector<std::string>& arguments,
+             const std::string& environment = "") {
+    std::string command = environment;
+    command.append(" ").append(quoted(program));
+    for (const std::string& argument : arguments) command.append(" ").append(quoted(argument));
+    const fs::path out = scratch_.path / "stdout", err = scratch_.path / "stderr";
+    command += " >" + quoted(out.string()) + " 2>" + quoted(err.string()) + " </dev/null";
+    const int status = std::system(command.c_str());
+    const Result result{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read(out),
+                        read(err)};
+    INFO(command);
+    CHECK(result.code <= 3);
+    return result;
+  }
+
+  // adaface with the models of this run.
+  Result adaface(const std::vector<std::string>& arguments) {
+    return run(ADAFACE_CLI, arguments, "ADAFACE_HOME=" + quoted(home().string()));
+  }
+
+  const fs::path& home() {
+    if (home_.empty()) {
+      home_ = scratch_.path / "home";
+      fs::create_directories(home_);
+      const std::string ckpt = (home_ / "untrained.ckpt").string();
+      REQUIRE(run(ADAFACE_SYNTHETIC, {"ir_18", "1", ckpt}).code == 0);
+      REQUIRE(run(ADAFACE_CONVERT, {ckpt, "-o", (home_ / "model.afw").string()}).code == 0);
+      const fs::path mtcnn = shared_directory() / "weights/mtcnn";
+      if (fs::exists(mtcnn))
+        REQUIRE(run(ADAFACE_CONVERT, {"--mtcnn", (mtcnn / "pnet.npy").string(), (mtcnn / "rnet.npy").string(),
+                                      (mtcnn / "onet.npy").string(), "-o", (home_ / "mtcnn.afw").string()})
+                    .code == 0);
+    }
+    return home_;
+  }
+
+  bool can_detect() { return have(shared_directory() / "weights/mtcnn") && fs::exists(home() / "mtcnn.afw"); }
+
+  // An empty directory of this name.
+  fs::path directory(const std::string& name) {
+    const fs::path path = scratch_.path / name;
+    fs::remove_all(path);
+    fs::create_directories(path);
+    return path;
+  }
+
+ private:
+  Scratch scratch_{"cli"};
+  fs::path home_;
+};
+
+Fixture& fixture() {
+  static Fixture instance;
+  return instance;
+}
+
+std::string picture(const std::string& name) {
+  return (source_root() / "tests/data/synthetic_faces" / name).string();
+}
+
+std::vector<Json> lines(const std::string& text) {
+  std::vector<Json> result;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) result.push_back(Json::parse(line));
+  return result;
+}
+
+std::size_t count_files(const fs::path& directory) {
+  std::size_t count = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) count += !entry.is_directory();
+  return count;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+#define CHECK_CONTAINS(text, part) CHECK_MESSAGE(contains(text, part), "got: ", text)
+
+// A well-formed PNG signature and header of this size, and nothing after it.
+std::string png_header(std::uint32_t width, std::uint32_t height) {
+  std::string bytes("\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", 16);
+  for (std::uint32_t size : {width, height})
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(size >> shift);
+  bytes += std::string("\x08\x02\0\0\0", 5);
+  std::uint32_t crc = ~0u;
+  for (std::size_t i = 12; i < bytes.size(); ++i) {
+    crc ^= static_cast<std::uint8_t>(bytes[i]);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? 0xEDB88320u ^ (crc >> 1) : crc >> 1;
+  }
+  for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(~crc >> shift);
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("help, version and wrong usage") {
+  Fixture& f = fixture();
+  const Result help = f.adaface({"--help"});
+  CHECK(help.code == 0);
+  CHECK(help.err.empty());
+  for (const std::string verb : {"detect", "align", "embed", "compare", "info", "bench"}) {
+    CAPTURE(verb);
+    CHECK_CONTAINS(help.out, "\n  " + verb + " ");
+    const Result own = f.adaface({verb, "--help"});
+    CHECK(own.code == 0);
+    CHECK_CONTAINS(own.out, "Example:\n  adaface " + verb);
+    // Every option of the example is one that the verb has.
+    const std::string example = own.out.substr(own.out.find("Example:"));
+    const std::string options = own.out.substr(0, own.out.find("Example:"));
+    std::istringstream words(example.substr(0, example.find('\n', 10)));
+    for (std::string word; words >> word;)
+      if (word.starts_with("-")) CHECK_CONTAINS(options, word);
+  }
+  CHECK(f.adaface({"--version"}).out.starts_with("adaface "));
+
+  CHECK(f.adaface({}).code == 2);
+  CHECK_CONTAINS(f.adaface({}).err, "Usage: adaface");
+  const Result unknown = f.adaface({"detct", "x.jpg"});
+  CHECK(unknown.code == 2);
+  CHECK_CONTAINS(unknown.err,
+                 "error: detct: no such verb, expected one of detect, align, embed, compare, info, bench");
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"detect"},
+                                             {"detect", "--nope", "x.jpg"},
+                                             {"detect", "--mode", "odd", "x.jpg"},
+                                             {"detect", "--threads", "0", "x.jpg"},
+                                             {"detect", "--threads", "many", "x.jpg"},
+                                             {"detect", "--min-face", "5", "x.jpg"},
+                                             {"detect", "--faces", "some", "x.jpg"},
+                                             {"detect", "--device", "tpu", "x.jpg"},
+                                             {"detect", "--device", "cuda", "x.jpg"},
+                                             {"embed", "--precision", "bf16", "x.jpg"},
+                                             {"embed", "--npy", "/nonexistent/x.npy", "x.jpg"},
+                                             {"align", "x.jpg"},
+                                             {"bench", "--net", "ir_99"},
+                                             {"info"}}) {
+    const Result result = f.adaface(arguments);
+    CAPTURE(arguments.back());
+    CHECK(result.code == 2);
+    CHECK(result.out.empty());
+    CHECK(result.err.starts_with("error: "));
+  }
+}
+
+TEST_CASE("models that cannot be used: exit code 3, and the file named") {
+  Fixture& f = fixture();
+  const fs::path folder = f.directory("models"), model = f.home() / "model.afw";
+  const std::string whole = read(model);
+  const std::string crop = (folder / "crop.png").string();
+  adaface::write_image(crop, adaface::Image(112, 112));
+  const auto check = [&](const fs::path& file, const std::string& expected) {
+    const Result result = f.adaface({"embed", "--aligned", "--model", file.string(), crop});
+    CAPTURE(file);
+    CHECK(result.code == 3);
+    CHECK(result.out.empty());
+    CHECK_CONTAINS(result.err, file.string());
+    CHECK_CONTAINS(result.err, expected);
+  };
+  check(folder / "missing.afw", "--model FILE");
+  check(folder, "directory");
+  write(folder / "empty.afw", "");
+  check(folder / "empty.afw", "expected an .afw weight file");
+  write(folder / "text.afw", std::string(4096, 'x'));
+  check(folder / "text.afw", "is not an .afw weight file (make one with adaface-convert)");
+  write(folder / "cut.afw", whole.substr(0, whole.size() / 2));
+  check(folder / "cut.afw", "truncated");
+  std::string flipped = whole;
+  flipped[300] ^= 1;
+  write(folder / "header.afw", flipped);
+  check(folder / "header.afw", "checksum");
+  flipped = whole;
+  flipped[flipped.size() / 2] ^= 1;
+  write(folder / "tensor.afw", flipped);
+  check(folder / "tensor.afw", "tensor \"");
+  CHECK(f.adaface({"info", (folder / "tensor.afw").string()}).code == 0);
+  CHECK(f.adaface({"info", "--verify", (folder / "tensor.afw").string()}).code == 3);
+  CHECK(f.adaface({"info", "--verify", model.string()}).code == 0);
+  check(f.home() / "untrained.ckpt", "adaface-convert");
+
+  const Result missing = f.run(ADAFACE_CLI, {"embed", "--aligned", crop},
+                               "ADAFACE_HOME=" + quoted((folder / "nowhere").string()));
+  CHECK(missing.code == 3);
+  CHECK_CONTAINS(missing.err, (folder / "nowhere/model.afw").string());
+  CHECK_CONTAINS(missing.err, "adaface-convert");
+  const Result detector = f.adaface({"detect", "--detector", model.string(), crop});
+  CHECK(detector.code == 3);
+  CHECK_CONTAINS(detector.err, "ir_18");
+  if (!f.can_detect()) return;
+  check(f.home() / "mtcnn.afw", "holds mtcnn");
+}
+
+TEST_CASE("info in both forms") {
+  Fixture& f = fixture();
+  const std::string model = (f.home() / "model.afw").string();
+  const Json line = Json::parse(f.adaface({"info", "--json", "--tensors", model}).out);
+  CHECK(line["architecture"] == "ir_18");
+  CHECK(line["color"] == "bgr");
+  CHECK(line["parameters"] == 24020352);
+  CHECK(line["bytes"] == fs::file_size(model));
+  CHECK(line["weights_sha256"].get<std::string>().size() == 64);
+  CHECK(line["tensors"].size() == 149);
+  const Result text = f.adaface({"info", "--tensors", model});
+  CHECK_CONTAINS(text.out, "architecture    ir_18\n");
+  CHECK_CONTAINS(text.out, "stem.conv.weight");
+}
+
+TEST_CASE("detect: both modes, both forms") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const Result text = f.adaface({"detect", picture("group.jpg")});
+  CHECK(text.code == 0);
+  CHECK(text.err.empty());
+  CHECK_CONTAINS(text.out, "group.jpg: 13 faces\n");
+  CHECK_CONTAINS(f.adaface({"detect", "--mode", "reference", picture("group.jpg")}).out,
+                 "group.jpg: 4 faces\n");
+  const Json line = Json::parse(f.adaface({"detect", "--json", picture("group.jpg")}).out);
+  CHECK(line["file"] == picture("group.jpg"));
+  CHECK(line["width"] == 1000);
+  REQUIRE(line["faces"].size() == 13);
+  for (const Json& face : line["faces"]) {
+    CHECK(face.size() == 3);
+    CHECK(face["box"].size() == 4);
+    CHECK(face["landmarks"].size() == 5);
+    CHECK(face["landmarks"][0].size() == 2);
+    CHECK(face["score"].get<double>() > 0.9);
+  }
+  CHECK(Json::parse(f.adaface({"detect", "--json", "--faces", "largest", picture("group.jpg")}).out)["faces"]
+            .size() == 1);
+  const Result none = f.adaface({"detect", picture("no_face.jpg")});
+  CHECK(none.code == 0);
+  CHECK_CONTAINS(none.out, "no_face.jpg: no face\n");
+}
+
+TEST_CASE("bad pictures are named, the others done, in the order given") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path folder = f.directory("bad"), out = f.directory("bad-out");
+  const std::string good = read(picture("stranger.jpg"));
+  write(folder / "a cut.jpg", good.substr(0, good.size() / 2));
+  write(folder / "b empty.jpg", "");
+  write(folder / "c text.png", "no picture at all\n");
+  write(folder / "d huge.png", png_header(100000, 100000));
+  write(folder / "e \xff\n\xc3\xa9.jpg", good);
+  adaface::write_image(folder / "f one.png", adaface::Image(1, 1));
+  adaface::write_image(folder / "g tall.png", adaface::Image(10, 2000));
+  write(folder / "h good.JPG", good);
+  fs::create_directories(folder / "i");
+  fs::create_directory_symlink(folder, folder / "i/loop");
+  const std::string missing = (folder / "missing.jpg").string();
+
+  const Result json = f.adaface({"detect", "--json", missing, folder.string(), "--draw", out.string()});
+  CHECK(json.code == 1);
+  CHECK(json.err.empty());
+  const std::vector<Json> found = lines(json.out);
+  REQUIRE(found.size() == 9);
+  const std::vector<std::string> codes = {"not_found", "corrupt", "corrupt", "unsupported", "limit"};
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    CAPTURE(found[i].dump());
+    CHECK(found[i]["error"]["code"] == codes[i]);
+    if (i > 0) CHECK_CONTAINS(found[i]["error"]["message"].get<std::string>(), folder.string());
+  }
+  CHECK_CONTAINS(found[4]["error"]["message"].get<std::string>(), "100000x100000");
+  CHECK_CONTAINS(found[4]["error"]["message"].get<std::string>(), "16384");
+  for (std::size_t i : {5, 8}) CHECK(found[i]["faces"].size() == 1);
+  for (std::size_t i : {6, 7}) CHECK(found[i]["faces"].empty());
+  CHECK(count_files(out) == 4);
+
+  const Result text = f.adaface({"detect", missing, folder.string()});
+  CHECK(text.code == 1);
+  CHECK_CONTAINS(text.err, "error: " + missing);
+  CHECK_CONTAINS(text.out, "f one.png: no face\n");
+  CHECK_CONTAINS(text.out, "g tall.png: no face\n");
+  // A name never reaches the terminal raw.
+  CHECK_CONTAINS(text.out, "e ??\xc3\xa9.jpg: 1 face\n");
+
+  const Result nothing = f.adaface({"detect", f.directory("nothing").string()});
+  CHECK(nothing.code == 2);
+  CHECK_CONTAINS(nothing.err, "no .jpg .jpeg .png .bmp");
+  const Result crop = f.adaface({"embed", "--aligned", (folder / "f one.png").string()});
+  CHECK(crop.code == 1);
+  CHECK_CONTAINS(crop.err, "is 1x1, --aligned expects 112x112");
+}
+
+TEST_CASE("any number of threads prints the same") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const std::vector<std::string> command = {"embed", "--json", picture("people/ada"), picture("stranger.jpg"),
+                                            picture("no_face.jpg")};
+  std::vector<std::string> printed;
+  for (const std::string threads : {"1", "2", "3"}) {
+    std::vector<std::string> arguments = command;
+    arguments.insert(arguments.end(), {"--threads", threads});
+    const Result result = f.adaface(arguments);
+    CHECK(result.code == 0);
+    printed.push_back(result.out);
+  }
+  CHECK(lines(printed[0]).size() == 6);
+  CHECK(printed[0] == printed[1]);
+  CHECK(printed[0] == printed[2]);
+  // One picture, its threads inside the layers.
+  std::string one;
+  for (const Json& line : lines(printed[0])) one += f.adaface({"embed", "--json", line["file"]}).out;
+  CHECK(one == printed[0]);
+}
+
+TEST_CASE("align, then embed the crops: the embeddings of the photographs") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path folder = f.directory("align"), crops = f.directory("crops");
+  for (const std::string name : {"one", "two"}) {
+    fs::create_directories(folder / name);
+    fs::copy_file(picture(name == "one" ? "stranger.jpg" : "people/ada/ada1.jpg"),
+                  folder / name / "same.jpg");
+  }
+  fs::copy_file(folder / "one/same.jpg", folder / "one/same.png");
+  const Result align = f.adaface({"align", folder.string(), "-o", crops.string(), "--json"});
+  CHECK(align.code == 0);
+  const std::vector<Json> aligned = lines(align.out);
+  REQUIRE(aligned.size() == 3);
+  CHECK(count_files(crops) == 3);
+  CHECK(aligned[0]["faces"][0]["crop"] == (crops / "one/same.png").string());
+  CHECK(aligned[1]["faces"][0]["crop"] == (crops / "one/same~2.png").string());
+  CHECK(aligned[2]["faces"][0]["crop"] == (crops / "two/same.png").string());
+
+  const std::string npy = (f.directory("npy") / "x.npy").string();
+  const std::vector<Json> whole = lines(f.adaface({"embed", "--json", folder.string(), "--npy", npy}).out);
+  const std::vector<Json> cropped = lines(f.adaface({"embed", "--json", "--aligned", crops.string()}).out);
+  REQUIRE(whole.size() == 3);
+  REQUIRE(cropped.size() == 3);
+  const std::string array = read(npy);
+  CHECK(array.starts_with("\x93NUMPY"));
+  CHECK_CONTAINS(array, "'shape': (3, 512)");
+  REQUIRE(array.size() > 3 * 2048);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const Json &a = whole[i]["faces"][0], &b = cropped[i]["faces"][0];
+    CHECK(b.size() == 2);
+    CHECK(a["embedding"] == b["embedding"]);
+    CHECK(a["norm"] == b["norm"]);
+    const auto values = a["embedding"].get<std::vector<float>>();
+    REQUIRE(values.size() == 512);
+    CHECK(std::string(reinterpret_cast<const char*>(values.data()), 2048) ==
+          array.substr(array.size() - (3 - i) * 2048, 2048));
+  }
+  // The output directory is a file: nothing is written, and the file is left alone.
+  const fs::path file = f.directory("blocked") / "file";
+  write(file, "mine");
+  const Result blocked = f.adaface({"align", picture("stranger.jpg"), "-o", file.string()});
+  CHECK(blocked.code == 1);
+  CHECK_CONTAINS(blocked.err, file.string());
+  CHECK(read(file) == "mine");
+}
+
+TEST_CASE("compare: the matrix of dot products") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const std::vector<std::string> files = {picture("people/ada/ada1.jpg"), picture("no_face.jpg"),
+                                          picture("stranger.jpg"), picture("people/ada/ada2.jpg")};
+  std::vector<std::string> arguments = {"compare", "--json"},
+                           embed = {"embed", "--json", "--faces", "largest"};
+  arguments.insert(arguments.end(), files.begin(), files.end());
+  embed.insert(embed.end(), files.begin(), files.end());
+  const Result result = f.adaface(arguments);
+  CHECK(result.code == 0);
+  const Json compared = Json::parse(result.out);
+  CHECK(compared["files"] == files);
+  const std::vector<Json> embedded = lines(f.adaface(embed).out);
+  const auto& matrix = compared["similarity"];
+  REQUIRE(matrix.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i)
+    for (std::size_t j = 0; j < 4; ++j) {
+      CHECK(matrix[i][j] == matrix[j][i]);
+      if (i == 1 || j == 1) {
+        CHECK(matrix[i][j].is_null());
+        continue;
+      }
+      const auto a = embedded[i]["faces"][0]["embedding"].get<std::vector<float>>();
+      const auto b = embedded[j]["faces"][0]["embedding"].get<std::vector<float>>();
+      double dot = 0;
+      for (std::size_t k = 0; k < a.size(); ++k) dot += static_cast<double>(a[k]) * b[k];
+      CHECK(std::abs(matrix[i][j].get<double>() - dot) < 1e-12);
+    }
+  arguments.erase(arguments.begin() + 1);
+  const Result text = f.adaface(arguments);
+  CHECK_CONTAINS(text.out, "no_face.jpg  (no face)\n");
+  CHECK_CONTAINS(text.out, "   2        -        -        -        -\n");
+}
+
+TEST_CASE("EXIF orientation is applied, but not in reference mode") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const std::string upright = read(picture("stranger.jpg"));
+  // After the JPEG's start: an EXIF block that says "turned a quarter" (6).
+  std::string turned = upright.substr(0, 2);
+  turned += std::string(
+      "\xff\xe1\0\x22"
+      "Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0",
+      36);
+  turned += upright.substr(2);
+  const fs::path folder = f.directory("exif");
+  write(folder / "turned.jpg", turned);
+  const auto size = [&](const char* mode) {
+    const Json line =
+        Json::parse(f.adaface({"detect", "--json", "--mode", mode, (folder / "turned.jpg").string()}).out);
+    return std::pair(line["width"].get<int>(), line["height"].get<int>());
+  };
+  const adaface::Image image = adaface::read_image(picture("stranger.jpg"));
+  REQUIRE(image.width() != image.height());
+  CHECK(size("standard") == std::pair(image.height(), image.width()));
+  CHECK(size("reference") == std::pair(image.width(), image.height()));
+}
+
+TEST_CASE("a reader that goes away ends the program quietly") {
+  Fixture& f = fixture();
+  const Result result = f.run("sh", {"-c", std::string(ADAFACE_CLI) + " info --tensors \"$0\" | head -n 1",
+                                     (f.home() / "model.afw").string()});
+  CHECK(result.code == 0);
+  CHECK(result.err.empty());
+}
+
+TEST_CASE("bench prints every layer and the ratio") {
+  Fixture& f = fixture();
+  const Result table = f.adaface({"bench", "--layers", "--repetitions", "1", "--threads", "1"});
+  CHECK(table.code == 0);
+  for (const char* part :
+       {"stem ", "stage4.unit01.conv2 ", "head ", "convolutions, each alone", "whole network"})
+    CHECK_CONTAINS(table.out, part);
+  const std::vector<Json> json = lines(f.adaface({"bench", "--layers", "--json", "--repetitions", "1"}).out);
+  REQUIRE(json.size() == 31);
+  CHECK(json[0]["layer"] == "stem");
+  CHECK(json.back()["total_ms"]["min"].get<double>() > 0);
+  CHECK(f.adaface({"bench", "--batch", "2", "--repetitions", "1"}).code == 0);
+}
