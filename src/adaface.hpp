@@ -278,9 +278,9 @@ struct EmbeddedFace {
 };
 
 struct EngineOptions {
-  std::filesystem::path model;     // an IR network's .afw
-  std::filesystem::path detector;  // MTCNN's .afw
-  DetectorOptions detection;       // its mode also rules alignment
+  std::filesystem::path model{};     // an IR network's .afw
+  std::filesystem::path detector{};  // MTCNN's .afw
+  DetectorOptions detection{};       // its mode also rules alignment
   FaceSelection faces = FaceSelection::all;
   int threads = 0;  // replaces detection.threads; 0: available_cpus()
 };

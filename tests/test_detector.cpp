@@ -121,6 +121,19 @@ TEST_CASE("faces and candidates equal the published ones, both modes") {
   }
 }
 
+namespace {
+
+// The goldens' landmarks and ours differ by the last bit of a float32 coordinate, in either direction, as the
+// order of summation in the convolutions has it. Where that carries a sample of the warp over a boundary of
+// its 1/32 pixel grid, the sample changes by at most 255 / 32 < 8 levels. With the order of the AVX-512
+// convolutions none changes by more than 3.
+bool has_avx512() {
+  const char* cap = std::getenv("ONEDNN_MAX_CPU_ISA");
+  return __builtin_cpu_supports("avx512bw") && (!cap || std::string(cap).starts_with("AVX512"));
+}
+
+}  // namespace
+
 TEST_CASE("photograph to crop, end to end") {
   const std::filesystem::path weights = detector_weights();
   if (weights.empty()) return;
@@ -154,7 +167,7 @@ TEST_CASE("photograph to crop, end to end") {
   std::printf("%d crops from photographs: mean difference %.5f, greatest %d levels\n", crops, mean, greatest);
   CHECK(crops >= 16);
   CHECK(mean <= 0.05);
-  CHECK(greatest <= 3);
+  CHECK(greatest <= (has_avx512() ? 3 : 8));
 }
 
 TEST_CASE("any number of threads finds the same faces") {
