@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <random>
 #include <tuple>
 #include <utility>
 
@@ -152,13 +154,20 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
     const std::filesystem::path target = std::filesystem::weakly_canonical(path, ignored);
     if (!ignored) path_ = target;
   }
-  std::string name = (path_.parent_path() / (".adaface-XXXXXX")).native();
-  fd_ = ::mkostemp(name.data(), O_CLOEXEC);
-  if (fd_ < 0) fail(path, "create", errno);
-  temporary_ = name;
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  ::fchmod(fd_, 0666 & ~mask);
+  // Not mkstemp: its files are private, and to widen them one would have to read the process's umask, which
+  // cannot be done without changing it under other threads.
+  std::random_device random;
+  do {
+    char name[32];
+    std::snprintf(name, sizeof name, ".adaface-%08x", static_cast<unsigned>(random()));
+    temporary_ = path_.parent_path() / name;
+    fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (fd_ < 0 && errno == EEXIST);
+  if (fd_ < 0) {
+    const int error = errno;
+    temporary_.clear();
+    fail(path, "create", error);
+  }
 }
 
 AtomicFile::~AtomicFile() {
