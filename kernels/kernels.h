@@ -67,6 +67,10 @@ struct Kernels {
   // dst = src * gate[channel] + residual; dst may be src or residual.
   void (*gate_add)(const float* src, const float* gate, const float* residual, float* dst, int blocks,
                    int pixels, int block);
+
+  // Does float multiply-adds in registers alone, in proportion to `rounds`, and returns how many: timed, it
+  // is what this CPU reaches at best, to compare layers with.
+  double (*multiply_adds)(int rounds);
 };
 
 // The table for this CPU. Capped by the environment variable ADAFACE_MAX_ISA (reference, sse41, avx2,

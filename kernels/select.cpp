@@ -1,7 +1,36 @@
+#include <cstdlib>
+#include <string_view>
+
 #include "kernels/kernels.h"
 #include "kernels/reference/reference.h"
+#include "kernels/x86/x86.h"
 
 namespace adaface::kernels {
+namespace {
+
+enum class Isa { reference, sse41, avx2, avx512 };
+
+// An unknown value of the variable caps nothing.
+Isa cap() {
+  const char* text = std::getenv("ADAFACE_MAX_ISA");
+  const std::string_view name = text ? text : "";
+  return name == "reference" ? Isa::reference
+         : name == "sse41"   ? Isa::sse41
+         : name == "avx2"    ? Isa::avx2
+                             : Isa::avx512;
+}
+
+Kernels for_this_cpu() {
+  Kernels table = definitions();
+  const Isa most = cap();
+  if (most >= Isa::avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    table.multiply_adds = x86::multiply_adds_avx2;
+  if (most >= Isa::avx512 && __builtin_cpu_supports("avx512f"))
+    table.multiply_adds = x86::multiply_adds_avx512;
+  return table;
+}
+
+}  // namespace
 
 const Kernels& definitions() {
   static constexpr Kernels kTable = {
@@ -15,12 +44,14 @@ const Kernels& definitions() {
       .max_pool = reference::max_pool,
       .global_average = reference::global_average,
       .gate_add = reference::gate_add,
+      .multiply_adds = reference::multiply_adds,
   };
   return kTable;
 }
 
 const Kernels& select() {
-  return definitions();
+  static const Kernels kTable = for_this_cpu();
+  return kTable;
 }
 
 }  // namespace adaface::kernels

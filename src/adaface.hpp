@@ -244,6 +244,7 @@ struct NetworkProfile {
   double total_ms_min = 0, total_ms_median = 0;  // whole runs, unprofiled
   double convolutions_ms_min = 0,
          convolutions_ms_median = 0;  // all convolutions alone, one round after the other
+  double peak_gflops = 0;  // float multiply-adds in registers alone on as many threads, each counted as two
   int threads = 1;
   int repetitions = 0;
 };

@@ -2,7 +2,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
+#include "kernels/kernels.h"
 #include "src/adaface.hpp"
 #include "src/image/view.h"
 #include "src/iresnet/iresnet.h"
@@ -140,6 +142,15 @@ struct Times {
   }
 };
 
+double peak_gflops(nn::ThreadPool& pool) {
+  constexpr int kRounds = 1'000'000;  // some milliseconds: waking a thread must not count
+  std::vector<double> done(static_cast<std::size_t>(pool.threads()));
+  const Clock::time_point start = Clock::now();
+  pool.run(pool.threads(),
+           [&](int i, int) { done[static_cast<std::size_t>(i)] = kernels::select().multiply_adds(kRounds); });
+  return 2e-6 * std::accumulate(done.begin(), done.end(), 0.0) / milliseconds(start);
+}
+
 }  // namespace
 
 NetworkProfile Embedder::profile(int repetitions) {
@@ -157,7 +168,9 @@ NetworkProfile Embedder::profile(int repetitions) {
   Times whole, convolutions;
   session.run(pool);
   // Everything in turn in every round: what slows the machine for a while slows each of the figures alike.
+  double peak = 0;
   for (int round = 0; round < repetitions; ++round) {
+    peak = std::max(peak, peak_gflops(*pool));
     Clock::time_point start = Clock::now();
     session.run(pool);
     whole.all.push_back(milliseconds(start));
@@ -186,6 +199,7 @@ NetworkProfile Embedder::profile(int repetitions) {
                          .total_ms_median = whole.median(),
                          .convolutions_ms_min = convolutions.min(),
                          .convolutions_ms_median = convolutions.median(),
+                         .peak_gflops = peak,
                          .threads = s.pool.threads(),
                          .repetitions = repetitions};
   for (std::size_t i = 0; i < infos.size(); ++i) {

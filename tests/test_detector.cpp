@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "src/adaface.hpp"
+#include "src/mtcnn/boxes.h"
 #include "src/mtcnn/cascade.h"
 #include "src/mtcnn/nets.h"
 #include "src/nn/onednn_backend.h"
@@ -265,6 +266,21 @@ TEST_CASE("absurd weights are survived") {
     DetectorOptions options{.min_face = 60, .score_thresholds = {0.01f, 0.01f, 0.01f}, .threads = 1};
     for (const Face& face : Detector(Weights::load(path), options).detect(noise)) CHECK(face.score > 0.01f);
   }
+}
+
+TEST_CASE("suppression takes equal scores in the published order") {
+  std::vector<mtcnn::Candidate> candidates;
+  for (int i = 0; i < 60; ++i)
+    candidates.push_back({20.0 * i, 0, 20.0 * i + 9, 9, static_cast<float>(i * 7 % 5) / 8, {}, {}});
+  // numpy.argsort([(i * 7 % 5) / 8 for i in range(60)])[::-1], NumPy 1.24
+  const std::vector<int> expected = {17, 12, 42, 32, 27, 22, 47, 37, 52, 7,  2,  57, 14, 39, 19,
+                                     9,  24, 4,  34, 59, 29, 54, 49, 44, 16, 46, 36, 1,  41, 56,
+                                     31, 6,  26, 21, 11, 51, 13, 38, 53, 3,  8,  48, 18, 23, 33,
+                                     43, 58, 28, 45, 10, 25, 40, 20, 30, 5,  55, 50, 15, 35, 0};
+  std::vector<int> order;
+  for (const mtcnn::Candidate& candidate : mtcnn::suppress(candidates, 0.5, mtcnn::Overlap::over_union))
+    order.push_back(static_cast<int>(candidate.x1 / 20));
+  CHECK(order == expected);
 }
 
 TEST_CASE("selection") {

@@ -114,4 +114,15 @@ void global_average(const float* src, int blocks, int pixels, int block, float* 
     }
 }
 
+double multiply_adds(int rounds) {
+  constexpr int kSums = 32;  // eight vectors of four
+  volatile float unknown = 0.5f;
+  const float factor = unknown;
+  float sums[kSums] = {};
+  for (int round = 0; round < rounds; ++round)
+    for (float& sum : sums) sum = sum * factor + factor;
+  for (float sum : sums) unknown = sum;
+  return static_cast<double>(kSums) * rounds;
+}
+
 }  // namespace adaface::kernels::reference

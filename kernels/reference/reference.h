@@ -25,5 +25,6 @@ void max_pool(const Kernels::MaxPool& shape, const float* src, float* dst);
 void global_average(const float* src, int blocks, int pixels, int block, float* dst);
 void gate_add(const float* src, const float* gate, const float* residual, float* dst, int blocks, int pixels,
               int block);
+double multiply_adds(int rounds);
 
 }  // namespace adaface::kernels::reference

@@ -50,14 +50,15 @@ void print_layers(const std::string& architecture, const NetworkProfile& profile
     sum_run += layer.run_ms_median;
     run_min += layer.run_ms_min;
   }
-  std::printf("%s, one crop, %d thread%s, f32, %d rounds\n\n", architecture.c_str(), profile.threads,
-              profile.threads == 1 ? "" : "s", profile.repetitions);
-  std::printf("%-24s %-34s %-22s %8s %8s %8s %8s %7s %8s %6s\n", "layer", "shape", "implementation",
-              "run min", "median", "alone", "median", "GFLOP/s", "MB moved", "share");
+  std::printf("%s, one crop, %d thread%s, f32, %d rounds, peak %.0f GFLOP/s\n\n", architecture.c_str(),
+              profile.threads, profile.threads == 1 ? "" : "s", profile.repetitions, profile.peak_gflops);
+  std::printf("%-24s %-34s %-22s %8s %8s %8s %8s %7s %7s %8s %6s\n", "layer", "shape", "implementation",
+              "run min", "median", "alone", "median", "GFLOP/s", "of peak", "MB moved", "share");
   for (const LayerProfile& layer : profile.layers)
-    std::printf("%-24s %-34s %-22s %8.3f %8.3f %8.3f %8.3f %7.1f %8.2f %5.1f%%\n", layer.name.c_str(),
+    std::printf("%-24s %-34s %-22s %8.3f %8.3f %8.3f %8.3f %7.1f %6.1f%% %8.2f %5.1f%%\n", layer.name.c_str(),
                 layer.shape.c_str(), layer.implementation.c_str(), layer.run_ms_min, layer.run_ms_median,
-                layer.alone_ms_min, layer.alone_ms_median, gflops(layer, layer.run_ms_min), layer.bytes / 1e6,
+                layer.alone_ms_min, layer.alone_ms_median, gflops(layer, layer.run_ms_min),
+                100 * gflops(layer, layer.run_ms_min) / profile.peak_gflops, layer.bytes / 1e6,
                 100 * layer.run_ms_median / sum_run);
   std::printf("\n%-44s %9s %9s\n", "ms", "min", "median");
   std::printf("%-44s %9.2f %9.2f\n", "convolutions, each alone", profile.convolutions_ms_min,
@@ -83,6 +84,7 @@ void print_layers_json(const std::string& architecture, const NetworkProfile& pr
   print_line({{"net", architecture},
               {"threads", profile.threads},
               {"rounds", profile.repetitions},
+              {"peak_gflops", profile.peak_gflops},
               {"convolutions_ms",
                {{"min", profile.convolutions_ms_min}, {"median", profile.convolutions_ms_median}}},
               {"total_ms", {{"min", profile.total_ms_min}, {"median", profile.total_ms_median}}}});
@@ -162,7 +164,8 @@ void add_bench(CLI::App& app, int& exit_code) {
       "\n"
       "'run' times a layer between its neighbours; 'alone' repeats it with its data in cache, a convolution "
       "without its\n"
-      "PReLU. Times on a busy machine mean little: compare figures of one run.");
+      "PReLU. 'of peak' compares with multiply-adds in registers alone; 'share' is of the time. Times on a "
+      "busy machine mean little: compare figures of one run.");
   verb->callback([arguments, &exit_code] {
     check_run_options(*arguments);
     arguments->image.empty() ? bench_network(*arguments) : bench_detection(*arguments);
