@@ -88,9 +88,10 @@ double worst_stage(const nlohmann::json& trace, const nn::Plan& plan, const Imag
 
 }  // namespace
 
-// The golden stores nine digits. A float32 network of L layers errs by a small multiple of sqrt(L) * 2^-24
-// per value relative to the stage's size, 1e-6 at most; the bounds are ten times what is measured, which a
-// batch norm with twice its epsilon already exceeds.
+// The golden stores nine digits. Rounding errors of float32 sums of n products walk at random: sqrt(n) 2^-24
+// of the result for one convolution, sqrt(n L) 2^-24 after L of them; n is 4608 for the widest. The norm
+// averages over 512 such values: its bound is ten times what is measured, a tenth of what a batch norm with
+// twice its epsilon gives.
 TEST_CASE("embeddings equal the float64 goldens, stage by stage") {
   const std::filesystem::path shared = shared_directory();
   for (const Architecture architecture : weights::kEmbedders) {
@@ -112,7 +113,7 @@ TEST_CASE("embeddings equal the float64 goldens, stage by stage") {
                   std::abs(embedding.norm / norm - 1), report.c_str());
       CHECK(similarity >= 0.999999);
       CHECK(std::abs(embedding.norm / norm - 1) <= 2e-6);
-      CHECK(worst <= 1e-5);
+      CHECK(worst <= std::sqrt(4608.0 * static_cast<double>(plan->layers().size())) * 0x1p-24);
     }
   }
 }
