@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <random>
 
 #include "src/adaface.hpp"
 #include "src/mtcnn/boxes.h"
@@ -265,6 +267,45 @@ TEST_CASE("absurd weights are survived") {
                   });
     DetectorOptions options{.min_face = 60, .score_thresholds = {0.01f, 0.01f, 0.01f}, .threads = 1};
     for (const Face& face : Detector(Weights::load(path), options).detect(noise)) CHECK(face.score > 0.01f);
+  }
+}
+
+TEST_CASE("suppression equals its definition") {
+  constexpr unsigned kSeed = 7;
+  std::printf("suppression: seed %u\n", kSeed);
+  std::mt19937 random(kSeed);
+  const auto uniform = [&](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
+  for (int round = 0; round < 40; ++round) {
+    std::vector<mtcnn::Candidate> candidates;
+    for (int i = 0; i < 300; ++i) {
+      const double x = uniform(-50, 400), y = uniform(-50, 400), side = std::exp(uniform(0, 6));
+      candidates.push_back(
+          {x, y, x + side, y + side * uniform(0.3, 2), static_cast<float>(uniform(0, 1)), {}, {}});
+    }
+    // What only broken weights give.
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    candidates.push_back({-kInfinity, 0, kInfinity, 9, 0.5f, {}, {}});
+    candidates.push_back({std::nan(""), 0, 9, 9, 0.6f, {}, {}});
+    candidates.push_back({100, 100, 50, 50, 0.7f, {}, {}});
+    candidates.push_back({-1e30, -1e30, 1e30, 1e30, 0.8f, {}, {}});
+    for (const auto overlap : {mtcnn::Overlap::over_union, mtcnn::Overlap::over_smaller}) {
+      std::vector<mtcnn::Candidate> left = candidates, expected;
+      std::ranges::stable_sort(left, std::greater{}, &mtcnn::Candidate::score);
+      for (; !left.empty(); expected.push_back(left.front()), left.erase(left.begin()))
+        std::erase_if(left, [&](const mtcnn::Candidate& c) {
+          const mtcnn::Candidate& best = left.front();
+          const double both = std::max(0.0, std::min(best.x2, c.x2) - std::max(best.x1, c.x1) + 1) *
+                              std::max(0.0, std::min(best.y2, c.y2) - std::max(best.y1, c.y1) + 1);
+          const double a = best.width() * best.height(), b = c.width() * c.height();
+          const double whole = overlap == mtcnn::Overlap::over_union ? a + b - both : std::min(a, b);
+          return &c != &best && both / whole > 0.5;
+        });
+      const std::vector<mtcnn::Candidate> found = mtcnn::suppress(candidates, 0.5, overlap);
+      REQUIRE(found.size() == expected.size());
+      for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i].score == expected[i].score);
+    }
   }
 }
 

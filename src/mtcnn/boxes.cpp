@@ -1,10 +1,13 @@
 #include "src/mtcnn/boxes.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <numeric>
+#include <unordered_map>
 #include <utility>
 
 namespace adaface::mtcnn {
@@ -78,17 +81,92 @@ Order ascending_order(const std::vector<Candidate>& candidates) {
   return order;
 }
 
+// Boxes by place, so that a crowd does not cost the square of its size: each lies in the one to four cells
+// that it touches of a grid whose cells are as large as the box, up to a power of two.
+class BoxIndex {
+ public:
+  void add(const Candidate& box) {
+    const std::size_t which = boxes_.size();
+    boxes_.push_back(box);
+    if (!has_place(box)) return everywhere_.push_back(which);
+    Grid& grid = grids_[static_cast<std::size_t>(level(box))];
+    grid.boxes.push_back(which);
+    const Cells cells = touched(box, level(box));
+    for (std::int64_t y = cells.y1; y <= cells.y2; ++y)
+      for (std::int64_t x = cells.x1; x <= cells.x2; ++x) grid.cells[key(x, y)].push_back(which);
+  }
+
+  // Whether any box overlaps `box` by more than `threshold` >= 0.
+  bool overlaps(const Candidate& box, double threshold, Overlap overlap) const {
+    const auto any = [&](const std::vector<std::size_t>& places) {
+      return std::ranges::any_of(
+          places, [&](std::size_t i) { return overlap_of(boxes_[i], box, overlap) > threshold; });
+    };
+    if (any(everywhere_)) return true;
+    const bool placed = has_place(box);
+    for (int k = 0; k < kLevels; ++k) {
+      const Grid& grid = grids_[static_cast<std::size_t>(k)];
+      if (grid.boxes.empty()) continue;
+      const Cells cells = placed ? touched(box, k) : Cells{};
+      const auto count = static_cast<std::uint64_t>((cells.x2 - cells.x1 + 1) * (cells.y2 - cells.y1 + 1));
+      if (!placed || count > grid.boxes.size()) {
+        if (any(grid.boxes)) return true;
+        continue;
+      }
+      for (std::int64_t y = cells.y1; y <= cells.y2; ++y)
+        for (std::int64_t x = cells.x1; x <= cells.x2; ++x) {
+          const auto cell = grid.cells.find(key(x, y));
+          if (cell != grid.cells.end() && any(cell->second)) return true;
+        }
+    }
+    return false;
+  }
+
+ private:
+  static constexpr int kLevels = 24;
+  static constexpr double kFar = 1 << (kLevels - 2);
+
+  struct Cells {
+    std::int64_t x1 = 0, y1 = 0, x2 = -1, y2 = -1;
+  };
+  struct Grid {
+    std::vector<std::size_t> boxes;
+    std::unordered_map<std::uint64_t, std::vector<std::size_t>> cells;
+  };
+
+  // False for what only broken weights give: not finite, far away, or turned inside out.
+  static bool has_place(const Candidate& box) {
+    return std::abs(box.x1) < kFar && std::abs(box.y1) < kFar && box.width() >= 0 && box.width() < kFar &&
+           box.height() >= 0 && box.height() < kFar;
+  }
+  static int level(const Candidate& box) {
+    const auto side = static_cast<std::uint64_t>(std::max(box.width(), box.height()));
+    return std::min(static_cast<int>(std::bit_width(side)), kLevels - 1);
+  }
+  static Cells touched(const Candidate& box, int level) {
+    const auto cell = [&](double at) { return static_cast<std::int64_t>(std::floor(at)) >> level; };
+    return {cell(box.x1), cell(box.y1), cell(box.x2 + 1), cell(box.y2 + 1)};
+  }
+  static std::uint64_t key(std::int64_t x, std::int64_t y) {
+    return static_cast<std::uint64_t>(x) << 32 ^ (static_cast<std::uint64_t>(y) & 0xffffffff);
+  }
+
+  std::vector<Candidate> boxes_;
+  std::vector<std::size_t> everywhere_;
+  std::array<Grid, kLevels> grids_;
+};
+
 }  // namespace
 
 std::vector<Candidate> suppress(const std::vector<Candidate>& candidates, double threshold, Overlap overlap) {
   Order order = ascending_order(candidates);
   std::ranges::reverse(order);
   std::vector<Candidate> kept;
-  while (!order.empty()) {
-    const Candidate& best = candidates[order.front()];
-    kept.push_back(best);
-    order.erase(order.begin());
-    std::erase_if(order, [&](std::size_t i) { return overlap_of(best, candidates[i], overlap) > threshold; });
+  BoxIndex index;
+  for (std::size_t i : order) {
+    if (index.overlaps(candidates[i], threshold, overlap)) continue;
+    kept.push_back(candidates[i]);
+    index.add(candidates[i]);
   }
   return kept;
 }
