@@ -34,7 +34,7 @@ void print_embedded(const Input& input, const Embedded& embedded, std::size_t fi
   std::printf("%s: %s\n", printable(input.path).c_str(), count_text(count).c_str());
   for (std::size_t i = 0; i < count; ++i) {
     const Embedding& e = embedded.embeddings[i];
-    std::printf("  %zu  norm %.3f  unit %.4f %.4f %.4f %.4f ...", i + 1, e.norm, e.unit[0], e.unit[1],
+    std::printf("  %2zu  norm %.3f  unit %.4f %.4f %.4f %.4f ...", i + 1, e.norm, e.unit[0], e.unit[1],
                 e.unit[2], e.unit[3]);
     if (rows) std::printf("  row %zu", first_row + i);
     std::printf("\n");

@@ -7,6 +7,7 @@
 #include "tools/adaface/inputs.h"
 #include "tools/adaface/options.h"
 #include "tools/adaface/verbs.h"
+#include "tools/command_line.h"
 
 int main(int argc, char** argv) {
   using namespace adaface::cli;
@@ -32,11 +33,7 @@ int main(int argc, char** argv) {
   add_compare(app, exit_code);
   add_info(app, exit_code);
   add_bench(app, exit_code);
-  app.failure_message([](const CLI::App* verb, const CLI::Error& error) {
-    std::string program = verb->get_name();
-    for (const CLI::App* chosen : verb->get_subcommands()) program += " " + chosen->get_name();
-    return std::string("error: ") + error.what() + "\n  '" + program + " --help' shows what is expected\n";
-  });
+  app.failure_message(adaface::usage_failure);
   if (argc < 2) {
     std::cerr << app.help();
     return kWrongUsage;

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "src/error.hpp"
+#include "tools/command_line.h"
 #include "tools/convert/checkpoint.h"
 #include "tools/convert/convert.h"
 #include "tools/convert/listing.h"
@@ -69,7 +70,7 @@ class ProgressLine {
 };
 
 int usage_error(const std::string& message) {
-  std::fprintf(stderr, "adaface-convert: %s (see --help)\n", message.c_str());
+  std::fprintf(stderr, "error: %s\n  'adaface-convert --help' shows what is expected\n", message.c_str());
   return kUsage;
 }
 
@@ -154,6 +155,7 @@ int main(int argc, char** argv) {
   app.add_flag("--list", arguments.list, "print every tensor of CHECKPOINT: name, dtype, shape, bytes");
   app.add_flag("--json", arguments.json, "with --list: one JSON object");
   app.add_flag("-q,--quiet", arguments.quiet, "print errors only");
+  app.failure_message(usage_failure);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -162,11 +164,11 @@ int main(int argc, char** argv) {
   try {
     return run(arguments);
   } catch (const Error& error) {
-    std::fprintf(stderr, "adaface-convert: %s\n", error.what());
+    std::fprintf(stderr, "error: %s\n", error.what());
     // A missing --color and a --dtype too narrow for the values are matters of usage.
     return error.code() == ErrorCode::invalid_argument ? kUsage : kInputFailed;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "adaface-convert: %s\n", error.what());
+    std::fprintf(stderr, "error: %s\n", error.what());
     return kInputFailed;
   }
 }

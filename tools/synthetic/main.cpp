@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "src/error.hpp"
+#include "tools/command_line.h"
 #include "tools/synthetic/synthetic.h"
 
 int main(int argc, char** argv) {
@@ -20,8 +21,11 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   for (const auto architecture : adaface::weights::kEmbedders) names.emplace_back(to_string(architecture));
   app.add_option("ARCH", name, "the network")->required()->check(CLI::IsMember(names));
-  app.add_option("SEED", seed, "any integer of at least 0: equal seeds give equal files")->required();
+  app.add_option("SEED", seed, "any integer of at least 0: equal seeds give equal files")
+      ->required()
+      ->check(CLI::NonNegativeNumber);
   app.add_option("OUT.ckpt", output, "the file to write")->required();
+  app.failure_message(adaface::usage_failure);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -31,7 +35,7 @@ int main(int argc, char** argv) {
     adaface::synthetic::write_checkpoint(*adaface::weights::architecture_from_string(name), seed, output);
     return 0;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "adaface-synthetic: %s\n", error.what());
+    std::fprintf(stderr, "error: %s\n", error.what());
     return 1;
   }
 }
