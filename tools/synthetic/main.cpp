@@ -24,7 +24,8 @@ int main(int argc, char** argv) {
   app.add_option("SEED", seed, "any integer of at least 0: equal seeds give equal files")
       ->required()
       ->check([](const std::string& text) -> std::string {
-        const bool fits = text.size() <= 18 && text.find_first_not_of("0123456789") == std::string::npos;
+        const bool fits =
+            !text.empty() && text.size() <= 18 && text.find_first_not_of("0123456789") == std::string::npos;
         return fits ? "" : text + " is no integer from 0 to 10^18 - 1";
       });
   app.add_option("OUT.ckpt", output, "the file to write")->required();
