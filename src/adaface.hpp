@@ -95,6 +95,9 @@ std::vector<std::byte> encode_jpeg(const ImageView& image, int quality = 92);
 // The same guarantee for any other output.
 void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
 
+// A path as the error messages show it: one line of valid UTF-8, with '?' for control and invalid bytes.
+std::string printable(const std::filesystem::path& path);
+
 // ---- Weights
 // -----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
 #include "src/adaface.hpp"
+#include "src/io/file.h"
 
 namespace adaface {
 namespace {
@@ -10,6 +11,10 @@ DetectorOptions detection_of(const EngineOptions& options) {
 }
 
 }  // namespace
+
+std::string printable(const std::filesystem::path& path) {
+  return io::printable(path);
+}
 
 struct Engine::Session {
   Session(const Weights& model, const Weights& detector_weights, const EngineOptions& engine_options)

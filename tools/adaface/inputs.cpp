@@ -4,7 +4,6 @@
 #include <array>
 #include <system_error>
 
-#include "src/io/file.h"
 #include "tools/adaface/options.h"
 
 namespace adaface::cli {
@@ -68,10 +67,6 @@ fs::path OutputNames::next(const Input& input, const std::string& suffix, const 
     throw Error(ErrorCode::io,
                 printable(path.parent_path()) + ": cannot create the directory: " + error.message());
   return path;
-}
-
-std::string printable(const fs::path& path) {
-  return io::printable(path);
 }
 
 }  // namespace adaface::cli

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "src/adaface.hpp"
+
 namespace adaface::cli {
 
 struct Input {
@@ -31,8 +33,5 @@ class OutputNames {
   std::filesystem::path directory_;
   std::set<std::filesystem::path> taken_;
 };
-
-// Valid UTF-8 without control characters, for terminals: other bytes become '?'.
-std::string printable(const std::filesystem::path& path);
 
 }  // namespace adaface::cli

@@ -46,7 +46,7 @@ int main(int argc, char** argv) {
     known += (known.empty() ? "" : ", ") + each->get_name();
   }
   if (!is_known) {
-    std::cerr << "error: " << printable(verb) << ": no such verb, expected one of " << known << "\n";
+    std::cerr << "error: " << adaface::printable(verb) << ": no such verb, expected one of " << known << "\n";
     return kWrongUsage;
   }
   try {
