@@ -95,7 +95,8 @@ std::vector<std::byte> encode_jpeg(const ImageView& image, int quality = 92);
 // The same guarantee for any other output.
 void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
 
-// A path as the error messages show it: one line of valid UTF-8, with '?' for control and invalid bytes.
+// A path as the error messages show it: one line of valid UTF-8, with '?' for invalid bytes and characters
+// that control a terminal.
 std::string printable(const std::filesystem::path& path);
 
 // ---- Weights
@@ -120,7 +121,8 @@ struct WeightsInfo {
 };
 
 // A mapped .afw file (weights/FORMAT.md) and what has been planned from it. Copies share one state;
-// thread-safe.
+// thread-safe. While any is alive, the file may be removed or replaced by rename, but must not be truncated
+// or overwritten in place: a map then raises SIGBUS.
 class Weights {
  public:
   // Checks structure and names at once, each tensor's checksum when it is planned or by verify().
@@ -169,7 +171,7 @@ struct DetectorOptions {
   // Intersection over union (over the smaller area for O-Net) above which the lower score is dropped; in (0,
   // 1].
   std::array<double, 3> overlap_thresholds{0.7, 0.7, 0.7};
-  int threads = 0;  // inside one image; 0: available_cpus()
+  int threads = 0;  // inside one image; 0 to 1024, 0: available_cpus()
 };
 
 class Detector {
@@ -217,7 +219,8 @@ Image align_face(const ImageView& image, const std::array<Point, 5>& landmarks, 
 inline constexpr int kEmbeddingSize = 512;
 
 struct Embedding {
-  std::array<float, kEmbeddingSize> unit;  // L2 norm 1
+  std::array<float, kEmbeddingSize>
+      unit;    // finite, L2 norm 1 (zero where norm is 0, which no real face gives)
   float norm;  // before normalisation: grows with image quality (Kim et al. 2022, section 3.2)
 };
 
@@ -225,7 +228,7 @@ struct Embedding {
 double similarity(const Embedding& a, const Embedding& b);
 
 struct EmbedderOptions {
-  int threads = 0;  // 0: available_cpus()
+  int threads = 0;  // 0 to 1024, 0: available_cpus()
 };
 
 // One layer of a planned network, and its time when profiled.
@@ -261,7 +264,8 @@ class Embedder {
   Embedder& operator=(Embedder&&) noexcept;
 
   // Aligned crops of 112x112, in either channel order. One crop: threads work inside its layers; several:
-  // crops are spread over the threads. Throws invalid_argument when a crop has another size.
+  // crops are spread over the threads. Throws invalid_argument when a crop has another size, corrupt when the
+  // weights overflow.
   Embedding embed(const ImageView& crop);
   std::vector<Embedding> embed(std::span<const ImageView> crops);
 

@@ -16,7 +16,7 @@ namespace {
               option + " is " + std::to_string(value) + ", expected " + expected);
 }
 
-void check(const DetectorOptions& options) {
+const DetectorOptions& checked(const DetectorOptions& options) {
   if (!(options.min_face >= 12 && options.min_face <= 65535))
     reject("min_face", options.min_face, "12 to 65535 pixels");
   // Closer to 1 the pyramid would have thousands of levels.
@@ -26,6 +26,7 @@ void check(const DetectorOptions& options) {
     if (!(threshold >= 0 && threshold < 1)) reject("score threshold", threshold, "a number in [0, 1)");
   for (double threshold : options.overlap_thresholds)
     if (!(threshold > 0 && threshold <= 1)) reject("overlap threshold", threshold, "a number in (0, 1]");
+  return options;
 }
 
 }  // namespace
@@ -33,28 +34,14 @@ void check(const DetectorOptions& options) {
 struct Detector::Session {
   Session(const Weights& weights, const DetectorOptions& options)
       : state(weights.state()),
-        pool(options.threads > 0 ? options.threads : available_cpus(), nn::enter_worker_thread),
-        cascade{options, pool, {}} {
-    check(options);
+        pool(nn::thread_count(checked(options).threads), nn::enter_worker_thread),
+        cascade{options, pool, {}, {}} {
     const weights::AfwFile& file = state->file;
     if (file.info().architecture != weights::Architecture::mtcnn)
       throw Error(ErrorCode::invalid_argument, state->name + ": holds " +
                                                    std::string(to_string(file.info().architecture)) +
                                                    ", expected the detector's mtcnn");
-    std::array<std::shared_ptr<const nn::Plan>, mtcnn::kTileCells.size()> pnet;
-    for (std::size_t i = 0; i < pnet.size(); ++i) {
-      const int cells = mtcnn::kTileCells[i];
-      pnet[i] =
-          state->plan("pnet " + std::to_string(cells), 1, [&] { return mtcnn::describe_pnet(file, cells); });
-    }
-    const auto rnet = state->plan("rnet", 1, [&] { return mtcnn::describe_rnet(file); });
-    const auto onet = state->plan("onet", 1, [&] { return mtcnn::describe_onet(file); });
-    for (int i = 0; i < pool.threads(); ++i) {
-      mtcnn::Worker& worker = cascade.workers.emplace_back();
-      for (std::size_t k = 0; k < pnet.size(); ++k) worker.pnet[k] = pnet[k]->create_session();
-      worker.rnet = rnet->create_session();
-      worker.onet = onet->create_session();
-    }
+    cascade.plan(*state);
   }
 
   std::shared_ptr<Weights::State> state;

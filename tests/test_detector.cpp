@@ -39,23 +39,11 @@ struct TracedDetector {
   TracedDetector(const Weights& weights, Mode mode, int threads)
       : pool(threads, nn::enter_worker_thread), state(weights.state()) {
     cascade.options.mode = mode;
-    const auto session = [&](const std::string& key, auto describe) {
-      return state->plan(key, 1, describe)->create_session();
-    };
-    for (int i = 0; i < pool.threads(); ++i) {
-      mtcnn::Worker& worker = cascade.workers.emplace_back();
-      for (std::size_t k = 0; k < mtcnn::kTileCells.size(); ++k) {
-        const int cells = mtcnn::kTileCells[k];
-        worker.pnet[k] = session("pnet " + std::to_string(cells),
-                                 [&] { return mtcnn::describe_pnet(state->file, cells); });
-      }
-      worker.rnet = session("rnet", [&] { return mtcnn::describe_rnet(state->file); });
-      worker.onet = session("onet", [&] { return mtcnn::describe_onet(state->file); });
-    }
+    cascade.plan(*state);
   }
   nn::ThreadPool pool;
   std::shared_ptr<Weights::State> state;
-  mtcnn::Cascade cascade{{}, pool, {}};
+  mtcnn::Cascade cascade{{}, pool, {}, {}};
 };
 
 struct Worst {

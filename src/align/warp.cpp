@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kernels/kernels.h"
+#include "src/image/view.h"
 
 namespace adaface {
 
@@ -26,9 +27,7 @@ void warp(const ImageView& image, const Transform& transform, int width, int hei
 }
 
 Image align_face(const ImageView& image, const std::array<Point, 5>& landmarks, Mode mode) {
-  if (image.data == nullptr || image.width < 1 || image.height < 1) {
-    throw Error(ErrorCode::invalid_argument, "alignment: the image is empty, expected at least one pixel");
-  }
+  image::check_view(image);
   Image crop(kCropSize, kCropSize);
   warp(image, alignment_transform(landmarks, mode), kCropSize, kCropSize, crop.row(0));
   return crop;

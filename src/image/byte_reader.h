@@ -53,6 +53,7 @@ class ByteReader {
     raise(ErrorCode::unsupported, "unsupported", what);
   }
 
+  [[noreturn]] void exceed(const std::string& what) const { raise(ErrorCode::limit, "too large", what); }
   // Throws corrupt for an empty picture and limit for one wider or higher than max_side.
   void check_size(std::uint64_t width, std::uint64_t height, int max_side) const {
     const std::string size = std::to_string(width) + "x" + std::to_string(height);

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "src/adaface.hpp"
+#include "src/image/view.h"
 #include "src/io/file.h"
 
 #pragma GCC diagnostic push
@@ -40,9 +41,7 @@ struct Sink {
 };
 
 Image packed_rgb(const ImageView& view) {
-  if (view.data == nullptr) {
-    throw Error(ErrorCode::invalid_argument, "image to encode: no pixels, expected at least one");
-  }
+  image::check_view(view);
   Image image(view.width, view.height);
   // The encoder counts bytes in int, and up to twice the picture's.
   constexpr std::size_t kMaxBytes = std::size_t{1} << 29;
@@ -95,12 +94,9 @@ std::vector<std::byte> encode_jpeg(const ImageView& view, int quality) {
 
 void write_image(const std::filesystem::path& path, const ImageView& image, int jpeg_quality) {
   switch (encoding_of(path)) {
-    case Encoding::png:
-      return write_file(path, encode_png(image));
-    case Encoding::jpeg:
-      return write_file(path, encode_jpeg(image, jpeg_quality));
-    case Encoding::none:
-      break;
+    case Encoding::png: return write_file(path, encode_png(image));
+    case Encoding::jpeg: return write_file(path, encode_jpeg(image, jpeg_quality));
+    case Encoding::none: break;
   }
   throw Error(ErrorCode::invalid_argument,
               io::printable(path) + ": cannot tell the image format, expected a name in .png, .jpg or .jpeg");

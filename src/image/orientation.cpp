@@ -57,22 +57,14 @@ int exif_orientation(std::span<const std::byte> tiff) noexcept {
 Turn turn_upright(int orientation, int stored_width, int stored_height) noexcept {
   const int right = stored_width - 1, bottom = stored_height - 1;
   switch (orientation) {
-    case 2:
-      return {stored_width, stored_height, right, 0, -1, 0, 0, 1};  // mirrored
-    case 3:
-      return {stored_width, stored_height, right, bottom, -1, 0, 0, -1};  // upside down
-    case 4:
-      return {stored_width, stored_height, 0, bottom, 1, 0, 0, -1};  // upside down, mirrored
-    case 5:
-      return {stored_height, stored_width, 0, 0, 0, 1, 1, 0};  // transposed
-    case 6:
-      return {stored_height, stored_width, 0, bottom, 0, -1, 1, 0};  // to be turned clockwise
-    case 7:
-      return {stored_height, stored_width, right, bottom, 0, -1, -1, 0};  // transposed, upside down
-    case 8:
-      return {stored_height, stored_width, right, 0, 0, 1, -1, 0};  // to be turned anticlockwise
-    default:
-      return {stored_width, stored_height, 0, 0, 1, 0, 0, 1};
+    case 2: return {stored_width, stored_height, right, 0, -1, 0, 0, 1};        // mirrored
+    case 3: return {stored_width, stored_height, right, bottom, -1, 0, 0, -1};  // upside down
+    case 4: return {stored_width, stored_height, 0, bottom, 1, 0, 0, -1};       // upside down, mirrored
+    case 5: return {stored_height, stored_width, 0, 0, 0, 1, 1, 0};             // transposed
+    case 6: return {stored_height, stored_width, 0, bottom, 0, -1, 1, 0};       // to be turned clockwise
+    case 7: return {stored_height, stored_width, right, bottom, 0, -1, -1, 0};  // transposed, upside down
+    case 8: return {stored_height, stored_width, right, 0, 0, 1, -1, 0};        // to be turned anticlockwise
+    default: return {stored_width, stored_height, 0, 0, 1, 0, 0, 1};
   }
 }
 

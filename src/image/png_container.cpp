@@ -1,4 +1,5 @@
 #include <array>
+#include <climits>
 #include <string>
 
 #include "src/image/byte_reader.h"
@@ -101,6 +102,13 @@ Container inspect_png(ByteReader& reader, int max_side) {
       result.height = static_cast<int>(height);
       depth = fields.u8();
       color = fields.u8();
+      // The decoder counts the unpacked bytes, and one a row for the filter, in int.
+      const std::uint64_t channels = color == 6 ? 4 : color == 2 ? 3 : color == 4 ? 2 : 1;
+      const std::uint64_t unpacked = (std::uint64_t{width} * channels * (depth == 16 ? 2 : 1) + 1) * height;
+      if (unpacked > INT_MAX)
+        reader.exceed(std::to_string(width) + "x" + std::to_string(height) + " pixels of " +
+                      std::to_string(channels) + " x " + std::to_string(depth) + " bits unpack to " +
+                      std::to_string(unpacked) + " bytes, expected at most " + std::to_string(INT_MAX));
     }
     if (reader.u32be() != crc32(typed)) reader.fail("the checksum of chunk " + name + " is wrong");
     if (type == chunk_type("IEND")) break;

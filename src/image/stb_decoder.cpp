@@ -93,6 +93,7 @@ StbPixels decode_with_stb(std::span<const std::byte> file, const Container& cont
   // have failed to read.
   const int wanted = container.format == ImageFormat::pic ? 4 : 0;
   int width = 0, height = 0, channels = 0;
+  stbi__g_failure_reason = nullptr;  // some failures give no reason: they must not show an earlier one
   stbi_uc* samples = nullptr;
   try {
     samples = stbi_load_from_memory(bytes, static_cast<int>(file.size()), &width, &height, &channels, wanted);

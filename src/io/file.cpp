@@ -36,6 +36,17 @@ std::size_t utf8_length(const std::string& s, std::size_t i) {
   return length;
 }
 
+// Control characters (C0, DEL, C1) and those that turn the direction of writing (U+200E, U+200F, U+202A to
+// U+202E, U+2066 to U+2069): a terminal would obey them.
+bool is_control(const std::string& s, std::size_t i, std::size_t length) {
+  const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(s[i + k]); };
+  if (length == 1) return byte(0) < 0x20 || byte(0) == 0x7F;
+  if (length == 2) return byte(0) == 0xC2 && byte(1) < 0xA0;
+  if (length != 3 || byte(0) != 0xE2) return false;
+  return (byte(1) == 0x80 && (byte(2) == 0x8E || byte(2) == 0x8F || (byte(2) >= 0xAA && byte(2) <= 0xAE))) ||
+         (byte(1) == 0x81 && byte(2) >= 0xA6 && byte(2) <= 0xA9);
+}
+
 [[noreturn]] void fail(const std::filesystem::path& path, const char* action, int error) {
   const ErrorCode code = error == ENOENT || error == ENOTDIR ? ErrorCode::not_found : ErrorCode::io;
   throw Error(code, printable(path) + ": cannot " + action + ": " + std::strerror(error));
@@ -81,8 +92,7 @@ std::string printable(const std::filesystem::path& path) {
   std::string text;
   for (std::size_t i = 0; i < raw.size();) {
     const std::size_t length = utf8_length(raw, i);
-    const unsigned char first = static_cast<unsigned char>(raw[i]);
-    if (length == 0 || first < 0x20 || first == 0x7F)
+    if (length == 0 || is_control(raw, i, length))
       text += '?';
     else
       text.append(raw, i, length);
@@ -154,6 +164,26 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
     const std::filesystem::path target = std::filesystem::weakly_canonical(path, ignored);
     if (!ignored) path_ = target;
   }
+  struct stat status;
+  if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+    throw Error(ErrorCode::io, printable(path) + ": is not a regular file, which alone can be replaced");
+  const std::filesystem::path parent = path_.parent_path().empty() ? "." : path_.parent_path();
+  // Without a name until it is complete: whatever ends the process, nothing is left behind.
+  fd_ = ::open(parent.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+  if (fd_ >= 0 && ::access(own_link().c_str(), F_OK) == 0) return;
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  // Not every file system can do that, and /proc may be missing.
+  for_free_name([&](const char* name) {
+    fd_ = ::open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return fd_ >= 0;
+  });
+}
+
+std::string AtomicFile::own_link() const {
+  return "/proc/self/fd/" + std::to_string(fd_);
+}
+
+void AtomicFile::for_free_name(const std::function<bool(const char*)>& make) {
   // Not mkstemp: its files are private, and to widen them one would have to read the process's umask, which
   // cannot be done without changing it under other threads.
   std::random_device random;
@@ -161,13 +191,11 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
     char name[32];
     std::snprintf(name, sizeof name, ".adaface-%08x", static_cast<unsigned>(random()));
     temporary_ = path_.parent_path() / name;
-    fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (fd_ < 0 && errno == EEXIST);
-  if (fd_ < 0) {
-    const int error = errno;
-    temporary_.clear();
-    fail(path, "create", error);
-  }
+    if (make(temporary_.c_str())) return;
+  } while (errno == EEXIST);
+  const int error = errno;
+  temporary_.clear();
+  fail(path_, "create", error);
 }
 
 AtomicFile::~AtomicFile() {
@@ -185,6 +213,10 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 
 void AtomicFile::commit() {
   if (::fsync(fd_) != 0) fail(path_, "sync", errno);
+  if (temporary_.empty())  // only a link can give it a name, and only a rename can replace
+    for_free_name([&](const char* name) {
+      return ::linkat(AT_FDCWD, own_link().c_str(), AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0;
+    });
   if (::close(std::exchange(fd_, -1)) != 0) fail(path_, "close", errno);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "rename onto", errno);
   temporary_.clear();

@@ -5,13 +5,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace adaface::io {
 
-// A path as it may be shown to a person: control bytes and invalid UTF-8 become '?'.
+// A path as it may be shown to a person: control characters and invalid UTF-8 become '?'.
 std::string printable(const std::filesystem::path& path);
 
 // The whole file. Throws not_found, io (a directory, no permission), limit when it is larger than max_bytes.
@@ -54,8 +55,10 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-// Writes to a temporary file beside `path`; commit() syncs it and renames it over `path`. Without commit()
-// the temporary file is removed and `path` is untouched. All failures throw io and name the path.
+// Writes to a file without a name in the directory of `path`; commit() syncs it and renames it over `path`.
+// Without commit() nothing is left and `path` is untouched. (A file system that knows no nameless files gets
+// a hidden one, which only a process that is killed leaves behind.) `path` may be absent or a regular file.
+// All failures throw io and name the path.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
@@ -68,7 +71,11 @@ class AtomicFile {
   void commit();
 
  private:
-  std::filesystem::path path_, temporary_;
+  std::string own_link() const;  // under which the open file can be linked
+  // Calls `make` with new names beside path_ until one is free; remembers it in temporary_.
+  void for_free_name(const std::function<bool(const char*)>& make);
+
+  std::filesystem::path path_, temporary_;  // temporary_: empty while the file has no name
   int fd_ = -1;
 };
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "src/mtcnn/nets.h"
+#include "src/weights_state.h"
 
 namespace adaface::mtcnn {
 namespace {
@@ -63,7 +64,7 @@ void score(Cascade& cascade, const ImageView& image, std::unique_ptr<nn::Session
     return !to_crop(c, image, crop);
   });
   cascade.pool.run(static_cast<int>(candidates.size()), [&](int i, int w) {
-    Worker& worker = cascade.workers[static_cast<std::size_t>(w)];
+    Worker& worker = cascade.worker(w);
     Candidate& c = candidates[static_cast<std::size_t>(i)];
     nn::Session& session = *(worker.*net);
     Crop crop;
@@ -111,6 +112,32 @@ void fill_planes(const std::uint8_t* rgb, std::ptrdiff_t stride, int width, int 
       for (int channel = 0; channel < 3; ++channel)
         row[channel * plane + x] = (static_cast<float>(rgb[3 * x + channel]) - 127.5f) * 0.0078125f;
   }
+}
+
+void Cascade::plan(Weights::State& weights) {
+  std::array<std::shared_ptr<const nn::Plan>, kTileCells.size()> pnet;
+  for (std::size_t i = 0; i < pnet.size(); ++i) {
+    const int cells = kTileCells[i];
+    pnet[i] =
+        weights.plan("pnet " + std::to_string(cells), 1, [&] { return describe_pnet(weights.file, cells); });
+  }
+  const auto rnet = weights.plan("rnet", 1, [&] { return describe_rnet(weights.file); });
+  const auto onet = weights.plan("onet", 1, [&] { return describe_onet(weights.file); });
+  make_worker = [=] {
+    Worker worker;
+    for (std::size_t i = 0; i < pnet.size(); ++i) worker.pnet[i] = pnet[i]->create_session();
+    worker.rnet = rnet->create_session();
+    worker.onet = onet->create_session();
+    return worker;
+  };
+  workers.resize(static_cast<std::size_t>(pool.threads()));
+  worker(0);
+}
+
+Worker& Cascade::worker(int index) {
+  std::optional<Worker>& worker = workers[static_cast<std::size_t>(index)];
+  if (!worker) worker = make_worker();
+  return *worker;
 }
 
 std::vector<Face> Cascade::detect(const ImageView& image, Trace* trace) {

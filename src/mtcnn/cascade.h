@@ -1,7 +1,9 @@
 // From an image to faces: pyramid and P-Net propose, R-Net refines, O-Net decides and places landmarks.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -36,11 +38,17 @@ struct Trace {
   int onet_inputs = 0;
 };
 
-// Everything that the stages share for one detector. `pool.threads()` workers.
+// Everything that the stages share for one detector.
 struct Cascade {
   DetectorOptions options;
   nn::ThreadPool& pool;
-  std::vector<Worker> workers;
+  std::function<Worker()> make_worker;
+  std::vector<std::optional<Worker>> workers;  // one for each thread of the pool
+
+  // Plans the nets and makes the first worker; the others are made by their threads when they first have
+  // work: most pictures keep few of many threads busy.
+  void plan(Weights::State& weights);
+  Worker& worker(int index);
 
   // `trace` may be null.
   std::vector<Face> detect(const ImageView& image, Trace* trace);

@@ -102,8 +102,7 @@ void run_wave(Cascade& cascade, const ImageView& image, std::span<Level> wave) {
   cascade.pool.run(static_cast<int>(wave.size()), [&](int i, int worker) {
     Level& level = wave[static_cast<std::size_t>(i)];
     level.pixels.resize(3 * static_cast<std::size_t>(level.width) * static_cast<std::size_t>(level.height));
-    cascade.workers[static_cast<std::size_t>(worker)].resizer.resize(image, level.width, level.height,
-                                                                     level.pixels.data());
+    cascade.worker(worker).resizer.resize(image, level.width, level.height, level.pixels.data());
   });
   struct Task {
     Level* level;
@@ -117,7 +116,7 @@ void run_wave(Cascade& cascade, const ImageView& image, std::span<Level> wave) {
   cascade.pool.run(static_cast<int>(tasks.size()), [&](int i, int worker) {
     const auto [level, band] = tasks[static_cast<std::size_t>(i)];
     level->bands[static_cast<std::size_t>(band)] =
-        band_candidates(cascade.workers[static_cast<std::size_t>(worker)], *level, band, cascade.options);
+        band_candidates(cascade.worker(worker), *level, band, cascade.options);
   });
   for (Level& level : wave) level.pixels = {};
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "src/adaface.hpp"
+#include "src/nn/thread_pool.h"
 
 namespace adaface {
 namespace {
@@ -56,6 +57,14 @@ int available_cpus() {
   for (int quota : {cgroup2_quota(), cgroup1_quota()})
     if (quota > 0) cpus = std::min(cpus, quota);
   return cpus;
+}
+
+int nn::thread_count(int requested) {
+  constexpr int kMost = 1024;
+  if (requested < 0 || requested > kMost)
+    throw Error(ErrorCode::invalid_argument,
+                "threads is " + std::to_string(requested) + ", expected 0 to " + std::to_string(kMost));
+  return requested > 0 ? requested : available_cpus();
 }
 
 }  // namespace adaface

@@ -20,7 +20,7 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::run(int count, const std::function<void(int, int)>& task) {
+void ThreadPool::run(int count, TaskRef task) {
   task_ = &task;
   count_ = count;
   next_.store(0, std::memory_order_relaxed);

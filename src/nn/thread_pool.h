@@ -4,12 +4,31 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 namespace adaface::nn {
+
+// What options of the public interface mean: 0 is available_cpus(). Throws invalid_argument outside 0 to
+// 1024.
+int thread_count(int requested);
+
+// A reference to what is called for each index: unlike std::function it never allocates. The callable must
+// outlive the call that it is passed to.
+class TaskRef {
+ public:
+  template <typename Task>
+  TaskRef(const Task& task)  // NOLINT: passes lambdas on
+      : task_(&task), call_([](const void* self, int index, int worker) {
+          (*static_cast<const Task*>(self))(index, worker);
+        }) {}
+  void operator()(int index, int worker) const { call_(task_, index, worker); }
+
+ private:
+  const void* task_;
+  void (*call_)(const void*, int, int);
+};
 
 class ThreadPool {
  public:
@@ -24,7 +43,7 @@ class ThreadPool {
   // Calls task(index, worker) for index in [0, count), each once, on the threads of the pool; returns when
   // all are done. The first exception is rethrown here, after the others have finished. One caller at a time;
   // not reentrant.
-  void run(int count, const std::function<void(int index, int worker)>& task);
+  void run(int count, TaskRef task);
 
  private:
   void work(int worker);
@@ -32,7 +51,7 @@ class ThreadPool {
 
   std::vector<std::thread> workers_;
   void (*enter_)();
-  const std::function<void(int, int)>* task_ = nullptr;
+  const TaskRef* task_ = nullptr;
   int count_ = 0;
   std::atomic<int> next_{0};
   std::atomic<int> busy_{0};
