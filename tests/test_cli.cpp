@@ -1,6 +1,7 @@
 // The programs as a user runs them: exit codes, what stands on which stream, what is written and what is not.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <cmath>
@@ -180,6 +181,11 @@ TEST_CASE("help, version and wrong usage") {
                                              {"embed", "--npy", "/nonexistent/x.npy", "x.jpg"},
                                              {"align", "x.jpg"},
                                              {"bench", "--net", "ir_99"},
+                                             {"bench", "--layers", "--batch", "2"},
+                                             {"bench", "--image", "x.jpg", "--layers"},
+                                             {"detect", "--min-face", "nan", "x.jpg"},
+                                             {"detect", "--draw", "", "x.jpg"},
+                                             {"embed", "--aligned", "--mode", "reference", "x.jpg"},
                                              {"info"}}) {
     const Result result = f.adaface(arguments);
     CAPTURE(arguments.back());
@@ -320,12 +326,90 @@ TEST_CASE("bad pictures are named, the others done, in the order given") {
   // A name never reaches the terminal raw.
   CHECK_CONTAINS(text.out, "e ??\xc3\xa9.jpg: 1 face\n");
 
-  const Result nothing = f.adaface({"detect", f.directory("nothing").string()});
-  CHECK(nothing.code == 2);
-  CHECK_CONTAINS(nothing.err, "no .jpg .jpeg .png .bmp");
+  const std::string empty = f.directory("nothing").string();
+  const Result nothing = f.adaface({"detect", "--json", empty, picture("stranger.jpg")});
+  CHECK(nothing.code == 1);
+  const std::vector<Json> both = lines(nothing.out);
+  REQUIRE(both.size() == 2);
+  CHECK(both[0]["file"] == empty);
+  CHECK_CONTAINS(both[0]["error"]["message"].get<std::string>(), "no .jpg .jpeg .png .bmp");
+  CHECK(both[1]["faces"].size() == 1);
   const Result crop = f.adaface({"embed", "--aligned", (folder / "f one.png").string()});
   CHECK(crop.code == 1);
   CHECK_CONTAINS(crop.err, "is 1x1, --aligned expects 112x112");
+}
+
+TEST_CASE("results never replace what they are made of") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path own = f.directory("own"), other = f.directory("other");
+  const std::string bytes = read(picture("stranger.jpg"));
+  write(own / "a.jpg", bytes);
+  fs::create_directories(other / "own");
+  fs::create_directory_symlink(own, other / "link");
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"detect", own.string(), "--draw", own.string()},
+           {"detect", (own / "a.jpg").string(), "--draw", (other / "link").string()},
+           {"align", own.string(), "-o", (own / "../own/.").string()}}) {
+    const Result result = f.adaface(arguments);
+    CAPTURE(arguments[0]);
+    CHECK(result.code == 2);
+    CHECK_CONTAINS(result.err, "would write beside");
+    CHECK(count_files(own) == 1);
+  }
+  // A name that another picture has already: a new one.
+  write(other / "own/a.jpg", bytes);
+  write(own / "own~a.jpg", bytes);
+  CHECK(f.adaface({"detect", (other / "own").string(), (own / "own~a.jpg").string(), "--draw", own.string()})
+            .code == 2);
+  fs::create_directories(own / "own");
+  write(own / "own/a.jpg", bytes);
+  CHECK(f.adaface({"detect", other.string(), (own / "own/a.jpg").string(), "--draw", own.string()}).code ==
+        0);
+  CHECK(read(own / "own/a.jpg") == bytes);
+  CHECK(fs::exists(own / "own/a~2.jpg"));
+
+  const fs::path pipe = other / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const Result device = f.adaface({"embed", picture("stranger.jpg"), "--npy", pipe.string()});
+  CHECK(device.code == 1);
+  CHECK_CONTAINS(device.err, "not a regular file");
+  CHECK(fs::is_fifo(pipe));
+}
+
+TEST_CASE("names in brackets are names") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path folder = f.directory("brackets");
+  write(folder / "[a,b]", read(picture("stranger.jpg")));
+  fs::create_directories(folder / "[2020]");
+  write(folder / "[2020]/c.jpg", read(picture("stranger.jpg")));
+  const Result result = f.run("sh",
+                              {"-c", "cd \"$0\" && exec \"$1\" detect '[a,b]' '[2020]' --draw '[out]' --json",
+                               folder.string(), ADAFACE_CLI},
+                              "ADAFACE_HOME='" + f.home().string() + "'");
+  CHECK(result.code == 0);
+  const std::vector<Json> found = lines(result.out);
+  REQUIRE(found.size() == 2);
+  CHECK(found[0]["file"] == "[a,b]");
+  CHECK(found[1]["file"] == "[2020]/c.jpg");
+  CHECK(count_files(folder / "[out]") == 2);
+}
+
+TEST_CASE("output that cannot be written is an error") {
+  Fixture& f = fixture();
+  const std::string model = (f.home() / "model.afw").string();
+  for (const std::string redirection : {">/dev/full", ">&-"})
+    for (const std::string json : {"", "--json"}) {
+      const Result result =
+          f.run("sh", {"-c", "exec \"$0\" info " + json + " \"$1\" " + redirection, ADAFACE_CLI, model});
+      CAPTURE(redirection);
+      CHECK(result.code == 1);
+      CHECK_CONTAINS(result.err, "standard output: cannot write");
+    }
+  CHECK(f.run("sh", {"-c", "exec \"$0\" --list \"$1\" >/dev/full", ADAFACE_CONVERT,
+                     (f.home() / "untrained.ckpt").string()})
+            .code == 1);
 }
 
 TEST_CASE("any number of threads prints the same") {

@@ -158,7 +158,9 @@ TEST_CASE("photograph to crop, end to end") {
   std::printf("%d crops from photographs: mean difference %.5f, greatest %d levels\n", crops, mean, greatest);
   CHECK(crops >= 16);
   CHECK(mean <= 0.05);
-  CHECK(greatest <= (has_avx512() ? 3 : 8));
+  // One sample of the last crop reaches 4 where sums are taken in fewer parts; 255/32 bounds it
+  // (docs/numerics.md).
+  CHECK(greatest <= (has_avx512() ? 3 : 4));
 }
 
 TEST_CASE("any number of threads finds the same faces") {
@@ -235,6 +237,8 @@ TEST_CASE("options out of range are named") {
   CHECK(message({.pyramid_factor = 1}).starts_with("pyramid_factor is 1"));
   CHECK(message({.pyramid_factor = 0}).starts_with("pyramid_factor is 0"));
   CHECK(message({.score_thresholds = {0.6f, 1.0f, 0.9f}}).starts_with("score threshold is 1"));
+  CHECK(message({.threads = -5}).starts_with("threads is -5"));
+  CHECK(message({.threads = 1025}).starts_with("threads is 1025"));
   CHECK(message({.overlap_thresholds = {0.7, 0.7, nan}}).starts_with("overlap threshold is nan"));
   CHECK(message({}).empty());
   CHECK_THROWS_WITH_AS(

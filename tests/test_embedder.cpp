@@ -221,6 +221,34 @@ TEST_CASE("a network whose output is zero gives a zero embedding, not NaN") {
   CHECK(similarity(embedding, embedding) == 0);
 }
 
+TEST_CASE("weights that overflow are an error, not an embedding of NaN") {
+  const Scratch scratch("test-embedder-overflow");
+  const std::filesystem::path path = scratch.path / "huge.afw";
+  write_weights(Architecture::ir_18, path, weights::DataType::f32,
+                [](const weights::TensorRow& row, auto& values) {
+                  if (row.name.starts_with("head.linear")) std::ranges::fill(values, 3e38f);
+                });
+  Embedder embedder(Weights::load(path), {.threads = 1});
+  CHECK_THROWS_WITH_AS(embedder.embed(pattern()), doctest::Contains("huge.afw: the embedding is not finite"),
+                       Error);
+}
+
+TEST_CASE("thread counts out of range are refused") {
+  const Weights file = Weights::load(network(Architecture::ir_18));
+  for (const int threads : {-1, 1025, 100000})
+    CHECK_THROWS_WITH_AS(Embedder(file, {.threads = threads}), doctest::Contains("expected 0 to 1024"),
+                         Error);
+}
+
+TEST_CASE("sessions of different thread counts share one plan") {
+  const Weights file = Weights::load(network(Architecture::ir_18));
+  const auto make = [] { return nn::Network(); };  // fails unless the plan is there already
+  Embedder one(file, {.threads = 1});
+  const auto plan = file.state()->plan("iresnet", available_cpus(), make);
+  Embedder all(file, {.threads = available_cpus()});
+  CHECK(plan == file.state()->plan("iresnet", available_cpus(), make));
+}
+
 TEST_CASE("the profile names every layer and times it") {
   Embedder embedder(Weights::load(network(Architecture::ir_18)), {.threads = 1});
   const NetworkProfile profile = embedder.profile(1);

@@ -1,5 +1,6 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include "src/adaface.hpp"
 #include "src/image/orientation.h"
 #include "src/image/resize.h"
+#include "src/io/file.h"
 #include "tests/golden.h"
 
 namespace {
@@ -119,11 +121,12 @@ const std::uint8_t* expected_pixel(const Image& stored, int orientation, int x, 
   return stored.row(row[orientation]) + 3 * column[orientation];
 }
 
-Bytes png_header_only(unsigned width, unsigned height) {
+// `kind`: bit depth and colour type.
+Bytes png_header_only(unsigned width, unsigned height, std::string_view kind = "\x08\x02") {
   Bytes file = bytes_of({"\x89PNG\r\n\x1A\n\0\0\0\rIHDR", 16});
   put32(file, width, false);
   put32(file, height, false);
-  const Bytes rest = bytes_of({"\x08\x02\0\0\0\0\0\0\0", 9});
+  const Bytes rest = bytes_of(std::string(kind) + std::string(7, '\0'));
   file.insert(file.end(), rest.begin(), rest.end());
   return file;
 }
@@ -353,6 +356,8 @@ TEST_CASE("oversized headers are refused before decoding, naming both sizes") {
   CHECK(refusal(adaface::encode_png(image), "expected at most 50", {.max_file_bytes = 50}) ==
         ErrorCode::limit);
   CHECK(refusal(bytes_of("P6 99999 2 255\n"), "99999x2") == ErrorCode::limit);
+  // Within the sides, but more than the decoder can count: 16 bits of four channels.
+  CHECK(refusal(png_header_only(16384, 16384, "\x10\x06"), "unpack to 2147500032 bytes") == ErrorCode::limit);
   CHECK(refusal(png_header_only(0, 4), "0x4") == ErrorCode::corrupt);
 }
 
@@ -399,6 +404,53 @@ TEST_CASE("files: missing, a directory, empty, unknown extension") {
   CHECK_THROWS_AS(adaface::write_image(scratch.path / "a.webp", image), adaface::Error);
   CHECK_THROWS_AS(adaface::write_image(scratch.path / "none" / "a.png", image), adaface::Error);
   CHECK(std::distance(fs::directory_iterator(scratch.path), {}) == 3);
+}
+
+TEST_CASE("views that are none are refused everywhere") {
+  const std::vector<std::uint8_t> pixels(300);
+  const std::array<adaface::Point, 5> landmarks = {{{40, 50}, {70, 50}, {56, 70}, {42, 92}, {70, 92}}};
+  for (const adaface::ImageView& view :
+       {adaface::ImageView{}, adaface::ImageView{pixels.data(), 10, 10, 29},
+        adaface::ImageView{pixels.data(), 10, 10, -30}, adaface::ImageView{pixels.data(), 0, 10, 30},
+        adaface::ImageView{pixels.data(), 10, -1, 30}, adaface::ImageView{nullptr, 10, 10, 30}}) {
+    CAPTURE(view.stride);
+    CHECK_THROWS_AS(adaface::encode_png(view), adaface::Error);
+    CHECK_THROWS_AS(adaface::encode_jpeg(view), adaface::Error);
+    CHECK_THROWS_AS(adaface::write_image("never.png", view), adaface::Error);
+    CHECK_THROWS_AS(adaface::align_face(view, landmarks), adaface::Error);
+  }
+  CHECK(!fs::exists("never.png"));
+}
+
+TEST_CASE("a file is complete or absent, and replaces files only") {
+  const Scratch scratch("image-atomic");
+  const fs::path path = scratch.path / "x.bin";
+  {
+    adaface::io::AtomicFile unfinished(path);
+    unfinished.append(Bytes(100000));
+    CHECK(!fs::exists(path));
+  }
+  CHECK(fs::is_empty(scratch.path));
+  adaface::write_file(path, Bytes(10));
+  adaface::write_file(path, Bytes(20));
+  CHECK(fs::file_size(path) == 20);
+  fs::create_symlink("x.bin", scratch.path / "link");
+  adaface::write_file(scratch.path / "link", Bytes(30));
+  CHECK(fs::is_symlink(scratch.path / "link"));
+  CHECK(fs::file_size(path) == 30);
+  REQUIRE(::mkfifo((scratch.path / "pipe").c_str(), 0600) == 0);
+  CHECK_THROWS_AS(adaface::write_file(scratch.path / "pipe", Bytes(1)), adaface::Error);
+  CHECK(fs::is_fifo(scratch.path / "pipe"));
+  CHECK(std::distance(fs::directory_iterator(scratch.path), {}) == 3);
+}
+
+TEST_CASE("control characters of any kind never reach a terminal") {
+  CHECK(adaface::printable("a\nb\x1b[0m\x7f") == "a?b?[0m?");
+  CHECK(adaface::printable("\xc2\x9b[31m") == "?[31m");              // C1
+  CHECK(adaface::printable("gpj.\xe2\x80\xae.exe") == "gpj.?.exe");  // right-to-left override
+  CHECK(adaface::printable("\xe2\x81\xa6x\xe2\x81\xaay") == "?x\xe2\x81\xaay");
+  CHECK(adaface::printable("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80") ==
+        "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
 }
 
 TEST_CASE("the other formats: read, and refused when cut off") {

@@ -31,7 +31,9 @@ std::string shape_text(std::span<const std::uint32_t> shape) {
   return text;
 }
 
-float half_to_float(std::uint16_t half) {
+}  // namespace
+
+float half_to_float(std::uint16_t half) noexcept {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
   const std::uint32_t exponent = (half >> 10) & 0x1F, mantissa = half & 0x3FFu;
   if (exponent == 0)  // subnormal: mantissa * 2^-24, exact in float
@@ -39,6 +41,8 @@ float half_to_float(std::uint16_t half) {
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000u | (mantissa << 13));
   return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
 }
+
+namespace {
 
 void check_record(const TensorRecord& record, const TensorSpec& expected, std::uint64_t offset,
                   std::uint64_t file_bytes, std::string_view file) {

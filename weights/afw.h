@@ -85,6 +85,9 @@ class AfwFile {
   std::unique_ptr<Impl> impl_;
 };
 
+// Exact, infinities and NaNs included.
+float half_to_float(std::uint16_t half) noexcept;
+
 // Parses a weight file held in memory (a fuzzer's entry; AfwFile does the same on its map). Throws as AfwFile
 // does.
 struct ParsedAfw {

@@ -23,7 +23,7 @@ int run(const Arguments& arguments) {
   check_run_options(arguments);
   const std::vector<Input> inputs = find_inputs(arguments.inputs);
   const Weights weights = load_detector(arguments);
-  OutputNames names(arguments.output);
+  OutputNames names("--output", arguments.output, inputs);
   int failed = 0;
   const auto make_worker = [&](int threads) { return make_detector(weights, arguments, threads); };
   const auto work = [&](Detector& detector, const Input& input) {

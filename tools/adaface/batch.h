@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -17,11 +18,6 @@
 #include "tools/adaface/progress.h"
 
 namespace adaface::cli {
-
-struct Failure {
-  ErrorCode code;
-  std::string message;
-};
 
 // `make_worker(threads)` gives what one thread works with; `work(worker, input)` one result, or throws
 // adaface::Error, which becomes that input's Failure; `take(input, result, failure)` runs on the calling
@@ -36,10 +32,13 @@ int for_each_input(const std::vector<Input>& inputs, int threads, bool show_prog
   };
   const auto attempt = [&](auto& worker, const Input& input) {
     Outcome outcome;
+    outcome.failure = input.failure;
+    if (outcome.failure) return outcome;
     try {
       outcome.result = work(worker, input);
     } catch (const Error& error) {
-      outcome.failure = Failure{error.code(), error.what()};
+      const std::string message = error.what(), name = printable(input.path);
+      outcome.failure = Failure{error.code(), message.starts_with(name) ? message : name + ": " + message};
     } catch (const std::bad_alloc&) {
       outcome.failure = Failure{ErrorCode::out_of_memory, printable(input.path) + ": out of memory"};
     }
@@ -72,29 +71,35 @@ int for_each_input(const std::vector<Input>& inputs, int threads, bool show_prog
   bool stop = false;
   std::exception_ptr defect;
   const std::size_t ahead = 4 * workers;
-  std::vector<std::thread> pool;
-  for (std::size_t t = 0; t < workers; ++t)
-    pool.emplace_back([&] {
-      try {
-        auto worker = make_worker(1);
-        while (true) {
-          std::unique_lock lock(mutex);
-          changed.wait(lock, [&] { return stop || next >= inputs.size() || next < delivered + ahead; });
-          if (stop || next >= inputs.size()) return;
-          const std::size_t i = next++;
-          lock.unlock();
-          Outcome outcome = attempt(worker, inputs[i]);
-          lock.lock();
-          ready.emplace(i, std::move(outcome));
-          changed.notify_all();
-        }
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (!defect) defect = std::current_exception();
-        stop = true;
+  const auto labour = [&] {
+    try {
+      auto worker = make_worker(1);
+      while (true) {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return stop || next >= inputs.size() || next < delivered + ahead; });
+        if (stop || next >= inputs.size()) return;
+        const std::size_t i = next++;
+        lock.unlock();
+        Outcome outcome = attempt(worker, inputs[i]);
+        lock.lock();
+        ready.emplace(i, std::move(outcome));
         changed.notify_all();
       }
-    });
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!defect) defect = std::current_exception();
+      stop = true;
+      changed.notify_all();
+    }
+  };
+  std::vector<std::thread> pool;
+  pool.reserve(workers);
+  try {
+    while (pool.size() < workers) pool.emplace_back(labour);
+  } catch (const std::system_error&) {
+    if (pool.empty()) throw;
+    // The system has no more threads to give: go on with those that started.
+  }
   std::exception_ptr thrown;
   try {
     for (std::size_t i = 0; i < inputs.size(); ++i) {

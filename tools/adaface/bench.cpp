@@ -142,10 +142,11 @@ void bench_network(const Arguments& arguments) {
 void add_bench(CLI::App& app, int& exit_code) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* verb = app.add_subcommand("bench", "Time a network, its layers, or detection");
-  verb->add_flag("--layers", arguments->layers, "The table of layers, for one crop");
-  verb->add_option("--batch", arguments->batch, "Crops in one call (default 1; not with --layers)")
-      ->check(CLI::Range(1, 4096))
-      ->type_name("N");
+  CLI::Option* layers = verb->add_flag("--layers", arguments->layers, "The table of layers, for one crop");
+  CLI::Option* batch =
+      verb->add_option("--batch", arguments->batch, "Crops in one call (default 1; not with --layers)")
+          ->check(CLI::Range(1, 4096))
+          ->type_name("N");
   verb->add_option("--repetitions", arguments->repetitions, "Rounds (default 10)")
       ->check(CLI::Range(1, 100000))
       ->type_name("N");
@@ -153,8 +154,11 @@ void add_bench(CLI::App& app, int& exit_code) {
                    "Take NET.afw of the data directory: ir_18, ir_34, ir_50, ir_101, ir_se_50")
       ->check(CLI::IsMember({"ir_18", "ir_34", "ir_50", "ir_101", "ir_se_50"}))
       ->type_name("NET");
-  verb->add_option("--image", arguments->image, "Time detection on this picture instead")->type_name("IMAGE");
+  CLI::Option* image = verb->add_option("--image", arguments->image, "Time detection on this picture instead")
+                           ->type_name("IMAGE");
+  layers->excludes(batch);
   add_model_option(*verb, *arguments);
+  for (const char* option : {"--layers", "--batch", "--net", "--model"}) image->excludes(option);
   add_detection_options(*verb, *arguments);
   add_run_options(*verb, *arguments);
   add_output_options(*verb, *arguments);

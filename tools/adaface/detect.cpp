@@ -28,7 +28,8 @@ std::filesystem::path draw(Found& found, const Input& input, OutputNames& names)
     annotations.push_back({found.faces[i], caption});
   }
   draw_faces(found.image, annotations);
-  const bool lossless = input.path.extension() == ".png" || input.path.extension() == ".bmp";
+  const std::string kind = lower_case(input.path.extension());
+  const bool lossless = kind == ".png" || kind == ".bmp";
   const std::filesystem::path path = names.next(input, "", lossless ? ".png" : ".jpg");
   write_image(path, found.image);
   return path;
@@ -52,7 +53,7 @@ int run(const Arguments& arguments) {
   check_run_options(arguments);
   const std::vector<Input> inputs = find_inputs(arguments.inputs);
   const Weights weights = load_detector(arguments);
-  OutputNames names(arguments.draw);
+  OutputNames names("--draw", arguments.draw, inputs);
   int failed = 0;
   const auto make_worker = [&](int threads) { return make_detector(weights, arguments, threads); };
   const auto work = [&](Detector& detector, const Input& input) {
@@ -96,6 +97,8 @@ void add_detect(CLI::App& app, int& exit_code) {
   add_inputs(*verb, *arguments);
   verb->add_option("--draw", arguments->draw,
                    "Also write the pictures with boxes and landmarks into this directory")
+      ->check(CLI::Validator(
+          [](const std::string& text) { return text.empty() ? "a directory is expected" : ""; }, ""))
       ->type_name("DIR");
   add_detection_options(*verb, *arguments);
   add_run_options(*verb, *arguments);

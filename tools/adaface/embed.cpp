@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cstring>
 #include <memory>
 
@@ -49,6 +51,8 @@ void check_can_write(const std::filesystem::path& path) {
     throw UsageError("--npy " + printable(path) + ": no such directory: " + printable(parent));
   if (std::filesystem::is_directory(path, ignored))
     throw UsageError("--npy " + printable(path) + ": is a directory, expected a file to write");
+  if (::access(parent.c_str(), W_OK) != 0)
+    throw UsageError("--npy " + printable(path) + ": cannot write into " + printable(parent));
 }
 
 int run(const Arguments& arguments) {
@@ -97,11 +101,13 @@ void add_embed(CLI::App& app, int& exit_code) {
   CLI::App* verb =
       app.add_subcommand("embed", "The 512-dimensional unit embedding of each face, and its norm");
   add_inputs(*verb, *arguments);
-  verb->add_flag("--aligned", arguments->aligned, "The pictures are aligned 112x112 crops: no detection");
   verb->add_option("--npy", arguments->npy, "Also write all embeddings as a float32 array {faces, 512}")
       ->type_name("FILE");
   add_model_option(*verb, *arguments);
   add_detection_options(*verb, *arguments);
+  CLI::Option* aligned =
+      verb->add_flag("--aligned", arguments->aligned, "The pictures are aligned 112x112 crops: no detection");
+  for (const char* option : {"--detector", "--mode", "--faces", "--min-face"}) aligned->excludes(option);
   add_run_options(*verb, *arguments);
   add_output_options(*verb, *arguments);
   verb->footer(

@@ -8,9 +8,9 @@
 namespace adaface::cli {
 namespace {
 
-struct Arguments {
+struct Arguments : Options {
   std::string file;
-  bool json = false, tensors = false, verify = false;
+  bool tensors = false, verify = false;
 };
 
 std::string shape_text(const std::vector<std::uint32_t>& shape) {
@@ -59,16 +59,20 @@ void print_json(const Arguments& arguments, const WeightsInfo& info) {
   print_line(line);
 }
 
-int run(const Arguments& arguments) {
+WeightsInfo read_info(const Arguments& arguments) {
   try {
     const Weights weights = Weights::load(arguments.file);
     if (arguments.verify) weights.verify();
-    const WeightsInfo info = weights.info();
-    arguments.json ? print_json(arguments, info) : print_text(arguments, info);
-    return kDone;
+    return weights.info();
   } catch (const Error& error) {
     throw ModelError(error.what());
   }
+}
+
+int run(const Arguments& arguments) {
+  const WeightsInfo info = read_info(arguments);
+  arguments.json ? print_json(arguments, info) : print_text(arguments, info);
+  return kDone;
 }
 
 }  // namespace
@@ -79,7 +83,7 @@ void add_info(CLI::App& app, int& exit_code) {
   verb->add_option("file", arguments->file, "An .afw weight file")->type_name("FILE.afw")->required();
   verb->add_flag("--tensors", arguments->tensors, "Also list every tensor: name, type, shape, bytes");
   verb->add_flag("--verify", arguments->verify, "Also compare every tensor with its checksum");
-  verb->add_flag("--json", arguments->json, "One JSON object on standard output");
+  add_output_options(*verb, *arguments);
   verb->footer("Example:\n  adaface info ir_101.afw --verify");
   verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }

@@ -13,28 +13,38 @@ namespace fs = std::filesystem;
 
 bool is_picture(const fs::path& path) {
   constexpr std::array<std::string_view, 4> kExtensions = {".jpg", ".jpeg", ".png", ".bmp"};
-  std::string extension = path.extension().native();
-  for (char& c : extension)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return std::ranges::find(kExtensions, extension) != kExtensions.end();
+  return std::ranges::find(kExtensions, lower_case(path.extension())) != kExtensions.end();
 }
 
 // `seen` holds the directories above and beside, canonical: a link that leads back ends there.
-void walk(const fs::path& directory, std::set<fs::path>& seen, std::vector<fs::path>& found) {
+void walk(const fs::path& directory, std::set<fs::path>& seen, std::vector<Input>& found) {
   std::error_code error;
   const fs::path canonical = fs::canonical(directory, error);
-  if (error || !seen.insert(canonical).second) return;
-  fs::directory_iterator entries(directory, error);
-  if (error) throw UsageError(printable(directory) + ": cannot read the directory: " + error.message());
-  for (const fs::directory_entry& entry : entries) {
-    if (entry.is_directory(error))
-      walk(entry.path(), seen, found);
-    else if (is_picture(entry.path()))
-      found.push_back(entry.path());
+  if (!error && !seen.insert(canonical).second) return;
+  fs::directory_iterator entries;
+  if (!error) entries = fs::directory_iterator(directory, error);
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    std::error_code ignored;
+    if (entries->is_directory(ignored))
+      walk(entries->path(), seen, found);
+    else if (is_picture(entries->path()))
+      found.push_back({entries->path(), {}, {}});
   }
+  if (error)
+    found.push_back(
+        {directory,
+         {},
+         Failure{ErrorCode::io, printable(directory) + ": cannot read the directory: " + error.message()}});
 }
 
 }  // namespace
+
+std::string lower_case(const fs::path& extension) {
+  std::string text = extension.native();
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
 
 std::vector<Input> find_inputs(const std::vector<std::string>& arguments) {
   std::vector<Input> inputs;
@@ -42,26 +52,47 @@ std::vector<Input> find_inputs(const std::vector<std::string>& arguments) {
     const fs::path path(argument);
     std::error_code error;
     if (!fs::is_directory(path, error)) {
-      inputs.push_back({path, path.filename()});
+      inputs.push_back({path, path.filename(), {}});
       continue;
     }
-    std::vector<fs::path> found;
+    std::vector<Input> found;
     std::set<fs::path> seen;
     walk(path, seen, found);
-    std::ranges::sort(found, {}, &fs::path::native);
-    if (found.empty()) throw UsageError(printable(path) + ": no .jpg .jpeg .png .bmp in this directory");
-    for (const fs::path& file : found) inputs.push_back({file, file.lexically_relative(path)});
+    std::ranges::sort(found, {}, [](const Input& input) { return input.path.native(); });
+    if (found.empty())
+      found.push_back(
+          {path,
+           {},
+           Failure{ErrorCode::not_found, printable(path) + ": no .jpg .jpeg .png .bmp in this directory"}});
+    for (Input& input : found) {
+      input.relative = input.path.lexically_relative(path);
+      inputs.push_back(std::move(input));
+    }
   }
   return inputs;
+}
+
+OutputNames::OutputNames(const char* option, fs::path directory, const std::vector<Input>& inputs)
+    : directory_(std::move(directory)) {
+  if (directory_.empty()) return;
+  std::error_code error;
+  for (const Input& input : inputs) {
+    const fs::path source = fs::weakly_canonical(input.path, error);
+    inputs_.insert(source);
+    if (!input.failure && source == fs::weakly_canonical(directory_ / input.relative, error))
+      throw UsageError(std::string(option) + " " + printable(directory_) + ": would write beside " +
+                       printable(input.path) + ", which is read; expected another directory");
+  }
 }
 
 fs::path OutputNames::next(const Input& input, const std::string& suffix, const std::string& extension) {
   fs::path stem = directory_ / input.relative;
   stem.replace_extension();
   fs::path path = stem.native() + suffix + extension;
-  for (int copy = 2; !taken_.insert(path).second; ++copy)
-    path = stem.native() + "~" + std::to_string(copy) + suffix + extension;
   std::error_code error;
+  for (int copy = 2; inputs_.contains(fs::weakly_canonical(path, error)) || !taken_.insert(path).second;
+       ++copy)
+    path = stem.native() + "~" + std::to_string(copy) + suffix + extension;
   fs::create_directories(path.parent_path(), error);
   if (error)
     throw Error(ErrorCode::io,

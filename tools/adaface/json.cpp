@@ -1,8 +1,10 @@
 #include "tools/adaface/json.h"
 
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace adaface::cli {
 
@@ -34,8 +36,8 @@ Json to_json(const Input& input, const Failure& failure) {
 
 void print_line(const Json& json) {
   const std::string line = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fflush(stdout);
+  if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size() || std::fflush(stdout) != 0)
+    throw Error(ErrorCode::io, std::string("standard output: cannot write: ") + std::strerror(errno));
 }
 
 void report(const Input& input, const Failure& failure, bool json) {

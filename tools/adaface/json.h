@@ -20,7 +20,7 @@ void add_embedding(Json& face, const Embedding& embedding);  // embedding, norm
 // {"file", "error": {"code", "message"}}
 Json to_json(const Input& input, const Failure& failure);
 
-// One line on standard output; bytes of file names that are not UTF-8 are replaced.
+// One line on standard output, at once; bytes of file names that are not UTF-8 are replaced. Throws io.
 void print_line(const Json& json);
 
 // An input that failed: a JSON line, or a line on standard error.

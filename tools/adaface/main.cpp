@@ -1,6 +1,11 @@
 // adaface: the engine from the command line. One verb a file.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <new>
 
@@ -13,6 +18,12 @@ int main(int argc, char** argv) {
   using namespace adaface::cli;
   // `| head` ends us as it ends other filters; nothing is half-written that a name points to.
   std::signal(SIGPIPE, SIG_DFL);
+  // A standard stream that the caller closed must not become the next file that is opened.
+  while (true) {
+    const int fd = ::open("/dev/null", O_RDONLY);
+    if (fd > STDERR_FILENO) ::close(fd);
+    if (fd < 0 || fd > STDERR_FILENO) break;
+  }
   CLI::App app("Finds faces in photographs, aligns them, turns them into embeddings and compares those.",
                "adaface");
   app.set_version_flag("--version", "adaface " ADAFACE_VERSION);
@@ -50,7 +61,7 @@ int main(int argc, char** argv) {
     return kWrongUsage;
   }
   try {
-    app.parse(argc, argv);
+    adaface::parse_as_given(app, argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error, std::cout, std::cerr) == 0 ? kDone : kWrongUsage;
   } catch (const UsageError& error) {
@@ -67,6 +78,10 @@ int main(int argc, char** argv) {
     return kSomeInputsFailed;
   } catch (const std::exception& error) {  // threads or directories that the system refuses
     std::fprintf(stderr, "error: %s\n", error.what());
+    return kSomeInputsFailed;
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    std::fprintf(stderr, "error: standard output: cannot write: %s\n", std::strerror(errno));
     return kSomeInputsFailed;
   }
   return exit_code;

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "tools/command_line.h"
+
 namespace adaface::cli {
 namespace {
 
@@ -42,7 +44,7 @@ void add_inputs(CLI::App& app, Options& options) {
 
 void add_output_options(CLI::App& app, Options& options) {
   app.add_flag("--json", options.json, "One JSON object a line on standard output");
-  app.add_flag("--quiet", options.quiet, "No progress; errors only");
+  app.add_flag("--quiet", options.quiet, "No progress and no closing remarks: results and errors");
 }
 
 void add_run_options(CLI::App& app, Options& options) {
@@ -66,7 +68,7 @@ void add_detection_options(CLI::App& app, Options& options) {
       ->check(CLI::IsMember({"largest", "best", "all"}))
       ->type_name("WHICH");
   app.add_option("--min-face", options.min_face, "Smallest face side in pixels (default 20)")
-      ->check(CLI::Range(12.0, 65535.0))
+      ->check(number_between(12, 65535))
       ->type_name("PX");
 }
 
@@ -82,7 +84,8 @@ std::filesystem::path data_directory() {
   };
   if (const auto home = variable("ADAFACE_HOME"); !home.empty()) return home;
   if (const auto data = variable("XDG_DATA_HOME"); !data.empty()) return data / "adaface";
-  return variable("HOME") / ".local/share/adaface";
+  if (const auto home = variable("HOME"); !home.empty()) return home / ".local/share/adaface";
+  throw ModelError("neither ADAFACE_HOME nor HOME is set: expected --model FILE and --detector FILE");
 }
 
 Weights load_model(const Options& options) {

@@ -5,21 +5,10 @@
 
 #include "src/error.hpp"
 #include "src/io/file.h"
+#include "weights/afw.h"
 
 namespace adaface::checkpoint {
 namespace {
-
-float half_to_float(std::uint16_t half) noexcept {
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-  const std::uint32_t exponent = (half >> 10) & 0x1fu;
-  const std::uint32_t fraction = half & 0x3ffu;
-  if (exponent == 0) {  // zero and subnormals: fraction * 2^-24, exact in float
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(magnitude) | sign);
-  }
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
-  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
-}
 
 template <class T, class Convert>
 void convert_all(std::span<const std::byte> src, std::span<float> dst, Convert convert) {
@@ -76,7 +65,7 @@ void to_float(ElementType type, std::span<const std::byte> src, std::span<float>
         return static_cast<float>(v);
       });
       break;
-    case ElementType::f16: convert_all<std::uint16_t>(src, dst, half_to_float); break;
+    case ElementType::f16: convert_all<std::uint16_t>(src, dst, weights::half_to_float); break;
     default:
       convert_all<std::uint16_t>(src, dst, [](std::uint16_t v) {
         return std::bit_cast<float>(static_cast<std::uint32_t>(v) << 16);

@@ -10,19 +10,18 @@ std::uint64_t bytes_of(const TensorEntry& tensor) {
   return element_count(tensor.shape, tensor.name) * size_of(tensor.type);
 }
 
-// 1234567 -> "1,234,567"
-std::string grouped(std::uint64_t number) {
-  std::string text = std::to_string(number);
-  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
-  return text;
-}
-
 std::string padded(std::string text, std::size_t width, bool right) {
   const std::size_t missing = width - std::min(width, text.size());
   return right ? std::string(missing, ' ') + text : text + std::string(missing, ' ');
 }
 
 }  // namespace
+
+std::string grouped(std::uint64_t number) {
+  std::string text = std::to_string(number);
+  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
+  return text;
+}
 
 std::string list_text(const Checkpoint& checkpoint) {
   std::size_t name_width = 4, shape_width = 5, bytes_width = 5;

@@ -12,4 +12,7 @@ std::string list_text(const Checkpoint& checkpoint);
 // {"file","format","tensors":[{"name","dtype","shape":[...],"bytes"}],"bytes"}, one line.
 std::string list_json(const Checkpoint& checkpoint);
 
+// 1234567 -> "1,234,567"
+std::string grouped(std::uint64_t number);
+
 }  // namespace adaface::checkpoint

@@ -33,15 +33,9 @@ constexpr const char* kExamples =
 
 struct Arguments {
   std::vector<std::string> inputs;
-  std::string output, color, dtype = "f32";
+  std::string output, color, dtype;
   bool mtcnn = false, list = false, json = false, quiet = false;
 };
-
-std::string grouped(std::uint64_t number) {
-  std::string text = std::to_string(number);
-  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
-  return text;
-}
 
 // A line on the terminal, rewritten five times a second and erased at the end.
 class ProgressLine {
@@ -59,7 +53,8 @@ class ProgressLine {
     const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
     std::fprintf(stderr, "\r\x1b[K%3.0f %%  %s of %s MB  %.0f MB/s  %.0f s left",
                  100.0 * static_cast<double>(done) / static_cast<double>(total),
-                 grouped(done / 1000000).c_str(), grouped(total / 1000000).c_str(), rate / 1e6, left);
+                 checkpoint::grouped(done / 1000000).c_str(), checkpoint::grouped(total / 1000000).c_str(),
+                 rate / 1e6, left);
     drawn_ = true;
   }
 
@@ -88,7 +83,7 @@ int convert(const Arguments& arguments) {
   static const std::map<std::string, weights::DataType> kTypes = {
       {"f32", weights::DataType::f32}, {"f16", weights::DataType::f16}, {"bf16", weights::DataType::bf16}};
   checkpoint::ConvertOptions options;
-  options.storage = kTypes.at(arguments.dtype);
+  if (!arguments.dtype.empty()) options.storage = kTypes.at(arguments.dtype);
   if (!arguments.color.empty())
     options.color = arguments.color == "bgr" ? weights::ColorOrder::bgr : weights::ColorOrder::rgb;
   checkpoint::Conversion done;
@@ -104,15 +99,15 @@ int convert(const Arguments& arguments) {
     std::printf("%s: %s, %zu tensors, %s parameters, expects %s pixels (%s)\n",
                 io::printable(arguments.output).c_str(),
                 std::string(weights::to_string(done.architecture)).c_str(), done.tensors,
-                grouped(done.parameters).c_str(), done.color == weights::ColorOrder::bgr ? "BGR" : "RGB",
-                done.color_origin.c_str());
+                checkpoint::grouped(done.parameters).c_str(),
+                done.color == weights::ColorOrder::bgr ? "BGR" : "RGB", done.color_origin.c_str());
   return 0;
 }
 
 int run(const Arguments& arguments) {
   if (arguments.list) {
     if (arguments.inputs.size() != 1) return usage_error("--list takes one checkpoint");
-    if (!arguments.output.empty() || arguments.mtcnn || !arguments.color.empty())
+    if (!arguments.output.empty() || arguments.mtcnn || !arguments.color.empty() || !arguments.dtype.empty())
       return usage_error("--list goes with --json only");
     return list(arguments);
   }
@@ -147,17 +142,16 @@ int main(int argc, char** argv) {
                  "AdaFace files: bgr, CVLFace files: rgb)")
       ->check(CLI::IsMember({"bgr", "rgb"}))
       ->type_name("ORDER");
-  app.add_option("--dtype", arguments.dtype, "storage of convolution and linear weights")
+  app.add_option("--dtype", arguments.dtype, "storage of convolution and linear weights (default f32)")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))
-      ->type_name("TYPE")
-      ->capture_default_str();
+      ->type_name("TYPE");
   app.add_flag("--mtcnn", arguments.mtcnn, "convert MTCNN's three .npy files");
   app.add_flag("--list", arguments.list, "print every tensor of CHECKPOINT: name, dtype, shape, bytes");
   app.add_flag("--json", arguments.json, "with --list: one JSON object");
   app.add_flag("-q,--quiet", arguments.quiet, "print errors only");
   app.failure_message(usage_failure);
   try {
-    app.parse(argc, argv);
+    parse_as_given(app, argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
