@@ -22,6 +22,15 @@ struct ResizeAxis {
   const std::int32_t* weights;
 };
 
+// Rows of a search lie sixteen to a block, four elements of each in turn: a vector of 64 bytes multiplies
+// them by four elements of a query, and the memory is read in its order.
+inline constexpr std::size_t kDotRows = 16;
+// They are unsigned bytes, as one operand of the instruction (VNNI) has to be.
+inline constexpr int kDotZero = 128;
+constexpr std::size_t dot_offset(std::size_t row, std::size_t i) {
+  return i / 4 * 64 + row * 4 + i % 4;
+}
+
 struct Kernels {
   // Resamples one row of RGB pixels: dst[axis.size * 3], each clip((2^21 + sum) >> 22) to 0..255.
   void (*resize_row)(const ResizeAxis& axis, const std::uint8_t* src, std::uint8_t* dst);
@@ -67,6 +76,13 @@ struct Kernels {
   // dst = src * gate[channel] + residual; dst may be src or residual.
   void (*gate_add)(const float* src, const float* gate, const float* residual, float* dst, int blocks,
                    int pixels, int block);
+
+  // The first pass of a search: dst[(q * blocks + b) * 16 + r] = sum over i < length of
+  // queries[q * length + i] times element i of row r of block b: rows[b * 16 * length + dot_offset(r, i)] -
+  // kDotZero. `length` is a multiple of 16, at most 512; elements and queries are in [-127, 127], so no sum
+  // passes 512 * 127 * 127 < 2^23. Exact: every version gives the same integers.
+  void (*dot_products)(const std::uint8_t* rows, std::size_t blocks, const std::int8_t* queries,
+                       std::size_t query_count, std::size_t length, std::int32_t* dst);
 
   // Does float multiply-adds in registers alone, in proportion to `rounds`, and returns how many: timed, it
   // is what this CPU reaches at best, to compare layers with.

@@ -23,10 +23,16 @@ Isa cap() {
 Kernels for_this_cpu() {
   Kernels table = definitions();
   const Isa most = cap();
-  if (most >= Isa::avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    table.multiply_adds = x86::multiply_adds_avx2;
-  if (most >= Isa::avx512 && __builtin_cpu_supports("avx512f"))
+  if (most >= Isa::avx2 && __builtin_cpu_supports("avx2")) {
+    table.dot_products = x86::dot_products_avx2;
+    if (__builtin_cpu_supports("fma")) table.multiply_adds = x86::multiply_adds_avx2;
+  }
+  if (most >= Isa::avx512 && __builtin_cpu_supports("avx512f")) {
     table.multiply_adds = x86::multiply_adds_avx512;
+    if (__builtin_cpu_supports("avx512bw"))
+      table.dot_products = __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni
+                                                                : x86::dot_products_avx512bw;
+  }
   return table;
 }
 
@@ -44,6 +50,7 @@ const Kernels& definitions() {
       .max_pool = reference::max_pool,
       .global_average = reference::global_average,
       .gate_add = reference::gate_add,
+      .dot_products = reference::dot_products,
       .multiply_adds = reference::multiply_adds,
   };
   return kTable;

@@ -92,7 +92,13 @@ void write_image(const std::filesystem::path& path, const ImageView& image, int 
 std::vector<std::byte> encode_png(const ImageView& image);
 std::vector<std::byte> encode_jpeg(const ImageView& image, int quality = 92);
 
-// The same guarantee for any other output.
+// 8-bit bilinear as Pillow computes it: antialiased where it shrinks. Throws invalid_argument for an empty view
+// or a side outside 1 to 65535.
+Image resize_image(const ImageView& image, int width, int height);
+
+// A whole file. Throws not_found, io, limit when it is larger than max_bytes.
+std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_t max_bytes = 1u << 30);
+// Any bytes, with write_image's guarantee.
 void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
 
 // A path as the error messages show it: one line of valid UTF-8, with '?' for invalid bytes and characters

@@ -1,5 +1,4 @@
 #include "src/adaface.hpp"
-#include "src/io/file.h"
 
 namespace adaface {
 namespace {
@@ -11,10 +10,6 @@ DetectorOptions detection_of(const EngineOptions& options) {
 }
 
 }  // namespace
-
-std::string printable(const std::filesystem::path& path) {
-  return io::printable(path);
-}
 
 struct Engine::Session {
   Session(const Weights& model, const Weights& detector_weights, const EngineOptions& engine_options)

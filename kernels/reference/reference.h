@@ -25,6 +25,8 @@ void max_pool(const Kernels::MaxPool& shape, const float* src, float* dst);
 void global_average(const float* src, int blocks, int pixels, int block, float* dst);
 void gate_add(const float* src, const float* gate, const float* residual, float* dst, int blocks, int pixels,
               int block);
+void dot_products(const std::uint8_t* rows, std::size_t blocks, const std::int8_t* queries,
+                  std::size_t query_count, std::size_t length, std::int32_t* dst);
 double multiply_adds(int rounds);
 
 }  // namespace adaface::kernels::reference

@@ -102,10 +102,4 @@ void write_image(const std::filesystem::path& path, const ImageView& image, int 
               io::printable(path) + ": cannot tell the image format, expected a name in .png, .jpg or .jpeg");
 }
 
-void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-  io::AtomicFile file(path);
-  file.append(bytes);
-  file.commit();
-}
-
 }  // namespace adaface

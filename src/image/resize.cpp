@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "src/image/view.h"
+
 namespace adaface {
 
 void ResizeTable::prepare(int source_size, int size) {
@@ -93,6 +95,13 @@ void Resizer::resize(const ImageView& src, int width, int height, std::uint8_t* 
     kernels::select().resize_column(rows, i, band_.data(), static_cast<std::ptrdiff_t>(row_bytes),
                                     static_cast<int>(row_bytes), dst + i * row_bytes);
   }
+}
+
+Image resize_image(const ImageView& image, int width, int height) {
+  image::check_view(image);
+  Image result(width, height);
+  Resizer().resize(image, width, height, result.row(0));
+  return result;
 }
 
 }  // namespace adaface
