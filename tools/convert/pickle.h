@@ -37,7 +37,7 @@ enum class Kind : std::uint8_t {
   list,         // items; sets too
   tuple,        // items
   dict,         // items: key, value, key, value, ...
-  storage,      // text: key; integer: elements; type
+  storage,      // text: key; integer: elements; type; items empty, or the bytes whose end is its data
   tensor,       // tensor
   dtype,        // numpy.dtype: type; items empty
   array,        // numpy.ndarray: tensor, or, of objects, items: one list
@@ -84,6 +84,9 @@ struct PickleLimits {
   std::uint64_t max_bytes = std::uint64_t{64}
                             << 20;     // of one pickle, and of the strings made while reading it
   std::size_t max_values = 2'000'000;  // about 100 bytes each
+  // Reads the storages that pickle.dump of a tensor leaves in bytes (torch.storage._load_from_bytes: a legacy
+  // file in a pickle). Bytes inside those bytes are not read: they stay opaque, whatever this says.
+  bool storages_in_bytes = false;
 };
 
 // The pickle that begins at offset. Throws corrupt, limit, unsupported; messages begin with source.name().

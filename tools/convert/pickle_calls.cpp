@@ -4,6 +4,7 @@
 
 #include "tools/convert/pickle_globals.h"
 #include "tools/convert/pickle_machine.h"
+#include "tools/convert/torch_legacy.h"
 
 namespace adaface::checkpoint {
 namespace {
@@ -144,6 +145,10 @@ Value* PickleMachine::call(const Value& function, const std::vector<const Value*
     parameter.tensor = std::make_unique<TensorFields>(*data.tensor);
     return &parameter;
   }
+  if (name == "torch._tensor._rebuild_from_type_v2") return rebuild_subclass(name, arguments);
+  if (name == "torch.storage._load_from_bytes" && limits_.storages_in_bytes)
+    return storage_in_bytes(arguments);
+  if (name.ends_with("numeric._frombuffer")) return array_of_buffer(arguments);
   if (name.ends_with("multiarray._reconstruct")) return &make(Kind::array);
   if (name == "numpy.dtype") return dtype(arguments);
   if (name == "_codecs.encode") return encode(arguments);
@@ -214,6 +219,43 @@ Value* PickleMachine::rebuild_tensor(const std::string& function,
   Value& value = make(Kind::tensor);
   value.tensor = std::move(fields);
   return &value;
+}
+
+// (function, class, its arguments, state): a tensor with attributes, or of a class derived from it. The
+// function is one of torch's own, never this one again: the depth of calls is two.
+Value* PickleMachine::rebuild_subclass(const std::string& function,
+                                       const std::vector<const Value*>& arguments) {
+  if (arguments.size() < 3 || (arguments[0]->kind != Kind::global && arguments[0]->kind != Kind::opaque) ||
+      arguments[2]->kind != Kind::tuple)
+    fail(ErrorCode::corrupt, function + " without (function, class, arguments)");
+  const Value& rebuild = *arguments[0];
+  if (!rebuild.text.starts_with("torch._utils.")) return opaque(rebuild.text);
+  return call(rebuild, arguments[2]->items);
+}
+
+// What torch.save of one storage wrote. Charged at each call: the same bytes can be asked for many times.
+Value* PickleMachine::storage_in_bytes(const std::vector<const Value*>& arguments) {
+  if (arguments.size() != 1 || arguments[0]->kind != Kind::bytes)
+    fail(ErrorCode::corrupt, "torch.storage._load_from_bytes of other than one bytes object");
+  const std::string& bytes = arguments[0]->text;
+  charge(bytes.size());
+  constexpr PickleLimits kInner{.max_bytes = 1 << 16, .max_values = 1000};  // torch writes 40 values
+  const MemorySource source(in_.name() + ": pickle, byte " + std::to_string(in_.position()) + ": a storage",
+                            std::as_bytes(std::span(bytes)));
+  const LegacyFile file = read_legacy(source, kInner);
+  const Value& root = file.object.root();
+  if (root.kind != Kind::storage || file.places.size() != 1)
+    fail(ErrorCode::unsupported,
+         "torch.storage._load_from_bytes of " + std::string(to_string(root.kind)) + ", expected one storage");
+  const std::uint64_t held = file.places.begin()->second.bytes / size_of(root.type);
+  if (file.places.begin()->first != root.text || held != static_cast<std::uint64_t>(root.integer))
+    fail(ErrorCode::corrupt, "storage " + shown(root.text) + " holds " + std::to_string(held) +
+                                 " elements, expected " + std::to_string(root.integer));
+  Value& storage = make(Kind::storage);
+  storage.type = root.type;
+  storage.integer = root.integer;
+  storage.items.push_back(arguments[0]);
+  return &storage;
 }
 
 // torch's ('storage', class, key, location, elements), in older files with a view, which is None.
@@ -316,15 +358,29 @@ void PickleMachine::build_dtype(Value& dtype, const Value& state) {
 void PickleMachine::build_array(Value& array, const Value& state) {
   if (state.kind != Kind::tuple || state.items.size() != 5 || state.items[2]->kind != Kind::dtype)
     fail(ErrorCode::corrupt, "the state of a numpy.ndarray is not (version, shape, dtype, order, data)");
-  const Value& dtype = *state.items[2];
   const Value& order = *state.items[3];
-  const Value& data = *state.items[4];
   if (order.kind != Kind::boolean && order.kind != Kind::integer)
     fail(ErrorCode::corrupt, "the order of a numpy.ndarray is " + std::string(to_string(order.kind)));
+  fill_array(array, *state.items[1], *state.items[2], order.integer != 0, *state.items[4]);
+}
+
+// numpy's _frombuffer(data, dtype, shape, "C" or "F"): arrays in protocol 5.
+Value* PickleMachine::array_of_buffer(const std::vector<const Value*>& arguments) {
+  if (arguments.size() != 4 || arguments[1]->kind != Kind::dtype ||
+      (!arguments[3]->is_text("C") && !arguments[3]->is_text("F")))
+    fail(ErrorCode::unsupported, "a numpy.ndarray that is not made of (data, dtype, shape, \"C\" or \"F\")");
+  if (arguments[1]->object_dtype) fail(ErrorCode::corrupt, "an array of objects made of bytes");
+  Value& array = make(Kind::array);
+  fill_array(array, *arguments[2], *arguments[1], arguments[3]->is_text("F"), *arguments[0]);
+  return &array;
+}
+
+void PickleMachine::fill_array(Value& array, const Value& shape, const Value& dtype, bool fortran,
+                               const Value& data) {
   auto fields = std::make_unique<TensorFields>();
-  fields->shape = dimensions(*state.items[1], "an array's shape");
+  fields->shape = dimensions(shape, "an array's shape");
   const std::uint64_t count = element_count(fields->shape, in_.name());
-  fields->strides = packed_strides(fields->shape, order.integer != 0);
+  fields->strides = packed_strides(fields->shape, fortran);
   array.items.clear();
   if (dtype.object_dtype) {
     if (data.kind != Kind::list || data.items.size() != count)

@@ -12,14 +12,18 @@ bool contains(const std::array<std::string_view, N>& names, std::string_view nam
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kFunctions = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kFunctions = {{
     {"collections", "OrderedDict"},
     {"torch._utils", "_rebuild_tensor_v2"},
     {"torch._utils", "_rebuild_tensor"},
     {"torch._utils", "_rebuild_parameter"},
+    {"torch._tensor", "_rebuild_from_type_v2"},
+    {"torch.storage", "_load_from_bytes"},
     {"numpy.core.multiarray", "_reconstruct"},
     {"numpy._core.multiarray", "_reconstruct"},
     {"numpy.multiarray", "_reconstruct"},
+    {"numpy.core.numeric", "_frombuffer"},
+    {"numpy._core.numeric", "_frombuffer"},
     {"numpy", "ndarray"},
     {"numpy", "dtype"},
     {"_codecs", "encode"},
@@ -61,13 +65,18 @@ bool is_builtins(std::string_view module) noexcept {
   return module == "builtins" || module == "__builtin__" || module == "__builtins__";
 }
 
+// Tensors on a GPU had classes of their own before torch 2.
+bool holds_storages(std::string_view module) noexcept {
+  return module == "torch" || module == "torch.cuda";
+}
+
 }  // namespace
 
 ElementType storage_type(std::string_view global) noexcept {
-  constexpr std::string_view kModule = "torch.";
-  if (!global.starts_with(kModule)) return ElementType::other;
+  const std::size_t dot = global.rfind('.');
+  if (dot == std::string_view::npos || !holds_storages(global.substr(0, dot))) return ElementType::other;
   for (const auto& [name, type] : kStorages)
-    if (name == global.substr(kModule.size())) return type;
+    if (name == global.substr(dot + 1)) return type;
   return ElementType::other;
 }
 
@@ -87,7 +96,7 @@ GlobalPolicy policy_of(std::string_view module, std::string_view name) noexcept 
   for (const auto& [known_module, known_name] : kFunctions)
     if (known_module == module && known_name == name) return GlobalPolicy::known;
   for (const auto& [storage, type] : kStorages)
-    if (module == "torch" && name == storage) return GlobalPolicy::known;
+    if (holds_storages(module) && name == storage) return GlobalPolicy::known;
   return GlobalPolicy::opaque;
 }
 

@@ -72,12 +72,16 @@ class PickleMachine {
   Value* call(const Value& function, const std::vector<const Value*>& arguments);
   Value* ordered_dict(const std::vector<const Value*>& arguments);
   Value* rebuild_tensor(const std::string& function, const std::vector<const Value*>& arguments);
+  Value* rebuild_subclass(const std::string& function, const std::vector<const Value*>& arguments);
+  Value* storage_in_bytes(const std::vector<const Value*>& arguments);
+  Value* array_of_buffer(const std::vector<const Value*>& arguments);
   Value* dtype(const std::vector<const Value*>& arguments);
   Value* encode(const std::vector<const Value*>& arguments);
   Value* persistent(const Value& id);
   void build(Value& object, const Value& state);
   void build_dtype(Value& dtype, const Value& state);
   void build_array(Value& array, const Value& state);
+  void fill_array(Value& array, const Value& shape, const Value& dtype, bool fortran, const Value& data);
   std::vector<std::uint64_t> dimensions(const Value& tuple, const char* what);
   std::string unquote(const std::string& literal);
   std::string unescape(const std::string& line);
