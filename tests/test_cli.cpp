@@ -2,127 +2,38 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "src/adaface.hpp"
-#include "tests/golden.h"
+#include "tests/program.h"
 
 namespace {
 
 namespace fs = std::filesystem;
+using adaface::testing::contains;
+using adaface::testing::Fixture;
+using adaface::testing::fixture;
 using adaface::testing::have;
+using adaface::testing::Json;
+using adaface::testing::lines;
+using adaface::testing::picture;
+using adaface::testing::quoted;
+using adaface::testing::read;
+using adaface::testing::Result;
 using adaface::testing::Scratch;
 using adaface::testing::shared_directory;
 using adaface::testing::source_root;
-using Json = nlohmann::json;
-
-std::string read(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-void write(const fs::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
-std::string quoted(const std::string& word) {
-  std::string result = "'";
-  for (char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
-
-struct Result {
-  int code;
-  std::string out, err;
-};
-
-// One directory for the whole run; the weights are made once.
-class Fixture {
- public:
-  Result run(const std::string& program, const std::vector<std::string>& arguments,
-             const std::string& environment = "") {
-    std::string command = environment;
-    command.append(" ").append(quoted(program));
-    for (const std::string& argument : arguments) command.append(" ").append(quoted(argument));
-    const fs::path out = scratch_.path / "stdout", err = scratch_.path / "stderr";
-    command += " >" + quoted(out.string()) + " 2>" + quoted(err.string()) + " </dev/null";
-    const int status = std::system(command.c_str());
-    const Result result{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read(out),
-                        read(err)};
-    INFO(command);
-    CHECK(result.code <= 3);
-    return result;
-  }
-
-  // adaface with the models of this run.
-  Result adaface(const std::vector<std::string>& arguments) {
-    return run(ADAFACE_CLI, arguments, "ADAFACE_HOME=" + quoted(home().string()));
-  }
-
-  const fs::path& home() {
-    if (home_.empty()) {
-      home_ = scratch_.path / "home";
-      fs::create_directories(home_);
-      const std::string ckpt = (home_ / "untrained.ckpt").string();
-      REQUIRE(run(ADAFACE_SYNTHETIC, {"ir_18", "1", ckpt}).code == 0);
-      REQUIRE(run(ADAFACE_CONVERT, {ckpt, "-o", (home_ / "model.afw").string()}).code == 0);
-      const fs::path mtcnn = shared_directory() / "weights/mtcnn";
-      if (fs::exists(mtcnn))
-        REQUIRE(run(ADAFACE_CONVERT, {"--mtcnn", (mtcnn / "pnet.npy").string(), (mtcnn / "rnet.npy").string(),
-                                      (mtcnn / "onet.npy").string(), "-o", (home_ / "mtcnn.afw").string()})
-                    .code == 0);
-    }
-    return home_;
-  }
-
-  bool can_detect() { return have(shared_directory() / "weights/mtcnn") && fs::exists(home() / "mtcnn.afw"); }
-
-  // An empty directory of this name.
-  fs::path directory(const std::string& name) {
-    const fs::path path = scratch_.path / name;
-    fs::remove_all(path);
-    fs::create_directories(path);
-    return path;
-  }
-
- private:
-  Scratch scratch_{"cli"};
-  fs::path home_;
-};
-
-Fixture& fixture() {
-  static Fixture instance;
-  return instance;
-}
-
-std::string picture(const std::string& name) {
-  return (source_root() / "tests/data/synthetic_faces" / name).string();
-}
-
-std::vector<Json> lines(const std::string& text) {
-  std::vector<Json> result;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) result.push_back(Json::parse(line));
-  return result;
-}
+using adaface::testing::write;
 
 std::size_t count_files(const fs::path& directory) {
   std::size_t count = 0;
   for (const auto& entry : fs::recursive_directory_iterator(directory)) count += !entry.is_directory();
   return count;
 }
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-#define CHECK_CONTAINS(text, part) CHECK_MESSAGE(contains(text, part), "got: ", text)
 
 // A well-formed PNG signature and header of this size, and nothing after it.
 std::string png_header(std::uint32_t width, std::uint32_t height) {
@@ -146,7 +57,7 @@ TEST_CASE("help, version and wrong usage") {
   const Result help = f.adaface({"--help"});
   CHECK(help.code == 0);
   CHECK(help.err.empty());
-  for (const std::string verb : {"detect", "align", "embed", "compare", "info", "bench"}) {
+  for (const std::string verb : {"detect", "align", "embed", "compare", "evaluate", "info", "bench"}) {
     CAPTURE(verb);
     CHECK_CONTAINS(help.out, "\n  " + verb + " ");
     const Result own = f.adaface({verb, "--help"});
@@ -165,8 +76,7 @@ TEST_CASE("help, version and wrong usage") {
   CHECK_CONTAINS(f.adaface({}).err, "Usage: adaface");
   const Result unknown = f.adaface({"detct", "x.jpg"});
   CHECK(unknown.code == 2);
-  CHECK_CONTAINS(unknown.err,
-                 "error: detct: no such verb, expected one of detect, align, embed, compare, info, bench");
+  CHECK_CONTAINS(unknown.err, "error: detct: no such verb, expected one of detect, align, embed, compare, ");
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{"detect"},
                                              {"detect", "--nope", "x.jpg"},

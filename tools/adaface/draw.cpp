@@ -18,7 +18,7 @@ struct Color {
   std::uint8_t r, g, b;
 };
 
-constexpr Color kBoxColor{64, 220, 96}, kPointColor{255, 214, 64}, kDark{16, 24, 16};
+constexpr Color kBoxColor{64, 220, 96}, kPointColor{255, 214, 64}, kDark{16, 24, 16}, kLight{236, 240, 236};
 
 // Pixels [x1, x2) x [y1, y2).
 struct Rectangle {
@@ -53,9 +53,6 @@ void disc(Image& image, int center_x, int center_y, int radius, Color color) {
     fill(image, {center_x - half, center_y + dy, center_x + half + 1, center_y + dy + 1}, color);
   }
 }
-
-// The font's own units: letters reach from 0 to 9 below their line's top.
-constexpr int kLetterHeight = 9;
 
 class Caption {
  public:
@@ -126,7 +123,7 @@ void draw_caption(Image& image, const Rectangle& box, const std::string& text, i
   if (text.empty()) return;
   Caption caption(text);
   const int margin = 2 * scale;
-  const int width = caption.width() * scale + 2 * margin, height = kLetterHeight * scale + 2 * margin - scale;
+  const int width = caption.width() * scale + 2 * margin, height = kTextHeight * scale + 2 * margin - scale;
   const int x = std::clamp(box.x1, 0, std::max(image.width() - width, 0));
   const int y =
       box.y1 - height >= 0 ? box.y1 - height : std::min(box.y2, std::max(image.height() - height, 0));
@@ -135,6 +132,14 @@ void draw_caption(Image& image, const Rectangle& box, const std::string& text, i
 }
 
 }  // namespace
+
+int text_width(const std::string& text) {
+  return Caption(text).width();
+}
+
+void draw_text(Image& image, int x, int y, int scale, const std::string& text) {
+  Caption(text).draw(image, x, y, scale, kLight);
+}
 
 void draw_faces(Image& image, std::span<const Annotation> annotations) {
   // Two pixels wide up to a side of 1000, then growing with the picture.

@@ -17,4 +17,10 @@ struct Annotation {
 // that is not finite are left out.
 void draw_faces(Image& image, std::span<const Annotation> annotations);
 
+// Text in the caption's letters, cut off at the picture's edge; `scale` pixels a stroke. Bytes outside ASCII
+// appear as '?'.
+inline constexpr int kTextHeight = 9;     // times scale
+int text_width(const std::string& text);  // times scale
+void draw_text(Image& image, int x, int y, int scale, const std::string& text);
+
 }  // namespace adaface::cli

@@ -1,6 +1,7 @@
 // From a picture to embedded faces: what embed and compare share.
 #pragma once
 
+#include <cmath>
 #include <optional>
 #include <vector>
 
@@ -17,39 +18,83 @@ struct Embedded {
   std::vector<Embedding> embeddings;
 };
 
+// Left and right exchanged, of RGB pixels.
+inline Image mirrored(const ImageView& image) {
+  Image out(image.width, image.height);
+  for (int y = 0; y < image.height; ++y) {
+    const std::uint8_t* from = image.data + y * image.stride;
+    std::uint8_t* to = out.row(y);
+    for (int x = 0; x < image.width; ++x)
+      for (int c = 0; c < 3; ++c) to[3 * x + c] = from[3 * (image.width - 1 - x) + c];
+  }
+  return out;
+}
+
+// The sum of two embeddings before normalisation, as AdaFace fuses a crop with its mirror image: the clearer
+// one weighs more. The first alone where they cancel.
+inline Embedding fused(const Embedding& a, const Embedding& b) {
+  std::array<double, kEmbeddingSize> sum;
+  double squares = 0;
+  for (std::size_t i = 0; i < sum.size(); ++i) {
+    sum[i] = static_cast<double>(a.unit[i]) * a.norm + static_cast<double>(b.unit[i]) * b.norm;
+    squares += sum[i] * sum[i];
+  }
+  const double norm = std::sqrt(squares);
+  if (!(norm > 0)) return a;
+  Embedding out{{}, static_cast<float>(norm)};
+  for (std::size_t i = 0; i < sum.size(); ++i) out.unit[i] = static_cast<float>(sum[i] / norm);
+  return out;
+}
+
 // Detector and embedder of one thread.
 class FaceEmbedder {
  public:
-  // `detector` is null where pictures are aligned crops.
-  FaceEmbedder(const Weights& model, const Weights* detector, const Options& options, int threads)
-      : options_(options), embedder_(make_embedder(model, threads)) {
+  // `detector` is null where pictures are aligned crops. `flip`: each crop is fused with its mirror image.
+  FaceEmbedder(const Weights& model, const Weights* detector, const Options& options, int threads,
+               bool flip = false)
+      : options_(options), embedder_(make_embedder(model, threads)), flip_(flip) {
     if (detector) detector_ = make_detector(*detector, options, threads);
   }
 
   Embedded embed(const Input& input, FaceSelection selection) {
     const Image image = read_picture(input, options_);
+    if (detector_) return embed(image, selection);
+    if (image.width() != kCropSize || image.height() != kCropSize)
+      throw Error(ErrorCode::invalid_argument,
+                  printable(input.path) + ": is " + std::to_string(image.width()) + "x" +
+                      std::to_string(image.height()) + ", --aligned expects 112x112");
+    const ImageView crop = image;
+    return {image.width(), image.height(), {}, embed_crops({&crop, 1})};
+  }
+
+  // Only with a detector.
+  Embedded embed(const Image& image, FaceSelection selection) {
     Embedded result{image.width(), image.height(), {}, {}};
-    if (!detector_) {
-      if (image.width() != kCropSize || image.height() != kCropSize)
-        throw Error(ErrorCode::invalid_argument,
-                    printable(input.path) + ": is " + std::to_string(image.width()) + "x" +
-                        std::to_string(image.height()) + ", --aligned expects 112x112");
-      result.embeddings.push_back(embedder_.embed(image));
-      return result;
-    }
     result.faces = select_faces(detector_->detect(image), selection);
     std::vector<Image> crops;
     for (const Face& face : result.faces)
       crops.push_back(align_face(image, face.landmarks, options_.detection_mode()));
     const std::vector<ImageView> views(crops.begin(), crops.end());
-    result.embeddings = embedder_.embed(views);
+    result.embeddings = embed_crops(views);
     return result;
   }
 
  private:
+  std::vector<Embedding> embed_crops(std::span<const ImageView> crops) {
+    std::vector<Embedding> embeddings = embedder_.embed(crops);
+    if (!flip_) return embeddings;
+    std::vector<Image> images;
+    for (const ImageView& crop : crops) images.push_back(mirrored(crop));
+    const std::vector<ImageView> views(images.begin(), images.end());
+    const std::vector<Embedding> flipped = embedder_.embed(views);
+    for (std::size_t i = 0; i < embeddings.size(); ++i) embeddings[i] = fused(embeddings[i], flipped[i]);
+    return embeddings;
+  }
+
   const Options& options_;
   std::optional<Detector> detector_;
   Embedder embedder_;
+  bool flip_;
 };
 
 }  // namespace adaface::cli

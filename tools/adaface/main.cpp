@@ -24,8 +24,9 @@ int main(int argc, char** argv) {
     if (fd > STDERR_FILENO) ::close(fd);
     if (fd < 0 || fd > STDERR_FILENO) break;
   }
-  CLI::App app("Finds faces in photographs, aligns them, turns them into embeddings and compares those.",
-               "adaface");
+  CLI::App app(
+      "Finds faces in photographs, aligns them, turns them into embeddings, compares those and names people.",
+      "adaface");
   app.set_version_flag("--version", "adaface " ADAFACE_VERSION);
   app.require_subcommand(1);
   app.footer(
@@ -35,13 +36,20 @@ int main(int argc, char** argv) {
       "'adaface VERB --help' explains a verb. Models are looked for in $ADAFACE_HOME, else "
       "$XDG_DATA_HOME/adaface,\n"
       "else ~/.local/share/adaface (model.afw, mtcnn.afw).\n"
-      "Exit code: 0 all done, 1 some inputs failed and the rest is done, 2 wrong usage, 3 a model cannot be "
+      "Exit code: 0 all done, 1 some inputs failed and the rest is done, 2 wrong usage, 3 a model or gallery "
+      "cannot be "
       "used.");
   int exit_code = kDone;
   add_detect(app, exit_code);
   add_align(app, exit_code);
   add_embed(app, exit_code);
   add_compare(app, exit_code);
+#ifdef ADAFACE_GALLERY
+  add_enroll(app, exit_code);
+  add_find(app, exit_code);
+  add_gallery(app, exit_code);
+#endif
+  add_evaluate(app, exit_code);
   add_info(app, exit_code);
   add_bench(app, exit_code);
   app.failure_message(adaface::usage_failure);

@@ -58,18 +58,27 @@ void add_run_options(CLI::App& app, Options& options) {
       ->type_name("D");
 }
 
-void add_detection_options(CLI::App& app, Options& options) {
+void add_detection_options(CLI::App& app, Options& options, const std::vector<std::string>& faces) {
   app.add_option("--detector", options.detector, "MTCNN weights; default: mtcnn.afw in the data directory")
       ->type_name("FILE");
   app.add_option("--mode", options.mode, "standard, or reference: the published pipeline, defects included")
       ->check(CLI::IsMember({"standard", "reference"}))
       ->type_name("MODE");
-  app.add_option("--faces", options.faces, "Which faces of a picture: largest, best or all")
-      ->check(CLI::IsMember({"largest", "best", "all"}))
+  std::string choices;
+  for (std::size_t i = 0; i < faces.size(); ++i)
+    choices += (i == 0 ? "" : i + 1 < faces.size() ? ", " : " or ") + faces[i];
+  app.add_option("--faces", options.faces, "Which faces of a picture: " + choices)
+      ->check(CLI::IsMember(faces))
       ->type_name("WHICH");
   app.add_option("--min-face", options.min_face, "Smallest face side in pixels (default 20)")
       ->check(number_between(12, 65535))
       ->type_name("PX");
+}
+
+void add_gallery_option(CLI::App& app, std::string& gallery) {
+  app.add_option("--gallery", gallery, "The gallery file: known people and their embeddings")
+      ->type_name("FILE")
+      ->required();
 }
 
 void add_model_option(CLI::App& app, Options& options) {

@@ -44,10 +44,13 @@ struct Options {
 };
 
 void add_inputs(CLI::App& app, Options& options);
-void add_output_options(CLI::App& app, Options& options);     // --json --quiet
-void add_run_options(CLI::App& app, Options& options);        // --threads --precision --device
-void add_detection_options(CLI::App& app, Options& options);  // --detector --mode --faces --min-face
-void add_model_option(CLI::App& app, Options& options);       // --model
+void add_output_options(CLI::App& app, Options& options);  // --json --quiet
+void add_run_options(CLI::App& app, Options& options);     // --threads --precision --device
+// --detector --mode --faces --min-face; `faces`: what --faces may say.
+void add_detection_options(CLI::App& app, Options& options,
+                           const std::vector<std::string>& faces = {"largest", "best", "all"});
+void add_gallery_option(CLI::App& app, std::string& gallery);  // --gallery
+void add_model_option(CLI::App& app, Options& options);        // --model
 
 // $ADAFACE_HOME, else $XDG_DATA_HOME/adaface, else ~/.local/share/adaface.
 std::filesystem::path data_directory();

@@ -1,0 +1,534 @@
+// enroll, find and gallery as a user runs them.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "src/gallery.hpp"
+#include "tests/program.h"
+
+namespace {
+
+using namespace adaface::testing;
+
+const std::vector<std::string>& people() {
+  static const std::vector<std::string> kNames = {"ada",  "bruno", "chen",  "dalia",
+                                                  "emre", "fatou", "goran", "hana"};
+  return kNames;
+}
+
+// DIR/ada/ada1.jpg ... with these numbers of each person's pictures.
+void copy_people(const fs::path& directory, const std::vector<int>& numbers) {
+  for (const std::string& person : people())
+    for (const int number : numbers) {
+      const std::string file = person + "/" + person + std::to_string(number) + ".jpg";
+      fs::create_directories(directory / person);
+      fs::copy_file(picture("people/" + file), directory / file, fs::copy_options::overwrite_existing);
+    }
+}
+
+// The last line of enroll --json.
+Json summary(const Result& result) {
+  const std::vector<Json> all = lines(result.out);
+  REQUIRE(!all.empty());
+  return all.back();
+}
+
+Result enroll(const fs::path& directory, const fs::path& gallery, std::vector<std::string> more = {}) {
+  std::vector<std::string> arguments = {"enroll", directory.string(), "--gallery", gallery.string(),
+                                        "--json"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return fixture().adaface(arguments);
+}
+
+// What a gallery holds, as text that is equal when they are.
+std::string contents(const fs::path& gallery) {
+  const fs::path csv = gallery.string() + ".csv";
+  const Result result = fixture().adaface({"gallery", "export", gallery.string(), "--csv", csv.string()});
+  CAPTURE(result.err);
+  REQUIRE(result.code == 0);
+  return read(csv);
+}
+
+std::set<std::string> rows(const std::string& text) {
+  std::set<std::string> result;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) result.insert(line);
+  return result;
+}
+
+// A child process with its standard streams closed to a file.
+pid_t start(const std::vector<std::string>& arguments, const fs::path& output) {
+  const std::string home = fixture().home().string();
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child != 0) return child;
+  const int fd = ::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  ::dup2(fd, STDOUT_FILENO);
+  ::dup2(fd, STDERR_FILENO);
+  ::setenv("ADAFACE_HOME", home.c_str(), 1);
+  std::vector<char*> argv = {const_cast<char*>(ADAFACE_CLI)};
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  ::execv(ADAFACE_CLI, argv.data());
+  ::_exit(127);
+}
+
+}  // namespace
+
+TEST_CASE("people enrolled, found again, as computed one by one") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("known"), queries = f.directory("queries");
+  const fs::path gallery = f.directory("g") / "people.gallery";
+  copy_people(known, {1, 2});
+  copy_people(queries, {3, 4});
+  for (const char* name : {"group.jpg", "stranger.jpg", "no_face.jpg"})
+    fs::copy_file(picture(name), queries / name);
+  const Json enrolled = summary(enroll(known, gallery));
+  CHECK(enrolled["people"] == 8);
+  CHECK(enrolled["enrolled"] == 16);
+  CHECK(enrolled["rejected"] == 0);
+
+  const Result found = f.adaface({"find", queries.string(), "--gallery", gallery.string(), "--json", "--top",
+                                  "8", "--threshold", "0.9"});
+  CHECK(found.code == 0);
+  const std::vector<Json> answers = lines(found.out);
+
+  // The same from embed: every face of the gallery with every face of the queries, in double.
+  using Vector = std::vector<double>;
+  std::vector<std::pair<std::string, Vector>> faces;  // person, embedding
+  for (const Json& line : lines(f.adaface({"embed", "--json", known.string()}).out)) {
+    REQUIRE(line["faces"].size() == 1);
+    faces.emplace_back(fs::path(line["file"].get<std::string>()).parent_path().filename().string(),
+                       line["faces"][0]["embedding"].get<Vector>());
+  }
+  std::size_t at = 0, in_group = 0;
+  for (const Json& line : lines(f.adaface({"embed", "--json", queries.string()}).out)) {
+    if (line["faces"].empty()) {
+      REQUIRE(at < answers.size());
+      CHECK(answers[at]["decision"] == "no_face");
+      CHECK(answers[at]["matches"].empty());
+      CHECK(answers[at++]["file"] == line["file"]);
+    }
+    for (const Json& face : line["faces"]) {
+      REQUIRE(at < answers.size());
+      const Json& answer = answers[at++];
+      CHECK(answer["file"] == line["file"]);
+      CHECK(answer["box"] == face["box"]);
+      const Vector query = face["embedding"].get<Vector>();
+      std::map<std::string, double> best;
+      for (const auto& [person, vector] : faces) {
+        double similarity = 0;
+        for (std::size_t i = 0; i < 512; ++i) similarity += query[i] * vector[i];
+        best[person] = std::max(best.contains(person) ? best[person] : -1, similarity);
+      }
+      std::vector<std::pair<double, std::string>> order;
+      for (const auto& [person, similarity] : best) order.emplace_back(similarity, person);
+      std::ranges::sort(order, std::greater());
+      REQUIRE(answer["matches"].size() == 8);
+      for (std::size_t k = 0; k < 8; ++k) {
+        CHECK(answer["matches"][k]["identity"] == order[k].second);
+        CHECK(std::abs(answer["matches"][k]["similarity"].get<double>() - order[k].first) <= 1e-5);
+      }
+      CHECK(answer["decision"] == (order[0].first >= 0.9 ? "match" : "unknown"));
+      in_group += answer["file"].get<std::string>().ends_with("group.jpg");
+    }
+  }
+  CHECK(at == answers.size());
+  CHECK(in_group == 13);
+  // One picture on several threads, several pictures: the same answers.
+  CHECK(lines(f.adaface({"find", (queries / "group.jpg").string(), "--gallery", gallery.string(), "--json",
+                         "--top", "8", "--threshold", "0.9", "--threads", "3"})
+                  .out)
+            .size() == 13);
+}
+
+TEST_CASE("a second run looks only at what changed") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("inc"), gallery = f.directory("inc-g") / "g";
+  copy_people(known, {1});
+  CHECK(summary(enroll(known, gallery))["enrolled"] == 8);
+  const std::string first = contents(gallery);
+  Json again = summary(enroll(known, gallery));
+  CHECK(again["unchanged"] == 8);
+  CHECK(again["enrolled"] == 0);
+  CHECK(contents(gallery) == first);
+
+  // One changed, one moved to another person, one gone, one new, one without a face, one of many, one
+  // damaged.
+  fs::copy_file(picture("people/ada/ada2.jpg"), known / "ada/ada1.jpg", fs::copy_options::overwrite_existing);
+  fs::create_directories(known / "bruno2");
+  fs::rename(known / "bruno/bruno1.jpg", known / "bruno2/moved.jpg");
+  fs::remove(known / "chen/chen1.jpg");
+  fs::copy_file(picture("people/dalia/dalia2.jpg"), known / "dalia/dalia2.jpg");
+  fs::copy_file(picture("no_face.jpg"), known / "emre/empty.jpg");
+  fs::copy_file(picture("group.jpg"), known / "fatou/party.jpg");
+  write(known / "goran/broken.jpg", read(picture("stranger.jpg")).substr(0, 3000));
+  const Result changed = enroll(known, gallery);
+  CHECK(changed.code == 1);
+  again = summary(changed);
+  CHECK(again["replaced"] == 1);
+  CHECK(again["moved"] == 1);
+  CHECK(again["enrolled"] == 1);
+  CHECK(again["unchanged"] == 5);
+  CHECK(again["rejected"] == 2);
+  CHECK(again["failed"] == 1);
+  REQUIRE(again["vanished"].size() == 1);
+  CHECK(again["vanished"][0] == (known / "chen/chen1.jpg").string());
+  std::map<std::string, std::string> reasons;
+  for (const Json& line : lines(changed.out))
+    if (line.contains("reason"))
+      reasons[fs::path(line["file"].get<std::string>()).filename()] = line["reason"];
+  CHECK(reasons.at("empty.jpg") == "no face");
+  CHECK(reasons.at("party.jpg") == "13 faces, expected one (--faces largest or best chooses)");
+  CHECK_CONTAINS(contents(gallery), "chen1.jpg");
+  CHECK_CONTAINS(contents(gallery), "bruno2,");
+  CHECK(!contains(contents(gallery), "bruno1.jpg"));
+
+  // What was refused is not examined again, but named again; other rules ask for another look.
+  again = summary(enroll(known, gallery, {"--prune"}));
+  CHECK(again["rejected"] == 2);
+  CHECK(again["unchanged"] == 8);
+  CHECK(again["pruned"] == 1);
+  CHECK(!contains(contents(gallery), "chen1.jpg"));
+  again = summary(enroll(known, gallery, {"--faces", "largest"}));
+  CHECK(again["replaced"] == 9);
+  CHECK(again["rejected"] == 1);
+
+  const auto reason = [&](std::vector<std::string> more) {
+    const fs::path one = f.directory("one");
+    fs::copy_file(picture("people/ada/ada1.jpg"), one / "ada1.jpg");
+    const std::vector<Json> all = lines(enroll(one, f.directory("one-g") / "g", more).out);
+    REQUIRE(all.size() == 2);
+    return all[0]["reason"].get<std::string>();
+  };
+  CHECK(reason({"--min-face", "300"}) == "face of 89 px, expected at least 300 px (--min-face)");
+  CHECK_CONTAINS(reason({"--min-score", "1"}), "score 0.9998, expected at least 1 (--min-score)");
+  CHECK_CONTAINS(reason({"--min-norm", "1000"}), "expected at least 1000 (--min-norm)");
+}
+
+TEST_CASE("whose photograph it is") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("who");
+  fs::create_directories(known / "team");
+  fs::copy_file(picture("people/ada/ada1.jpg"), known / "team/ada.one.jpg");
+  const auto identity = [&](const char* rule) {
+    return lines(enroll(known, f.directory("who-g") / "g", {"--identity", rule}).out)[0]["identity"]
+        .get<std::string>();
+  };
+  CHECK(identity("folder") == "team");
+  CHECK(identity("path") == "team/ada.one.jpg");
+  CHECK(identity("stem") == "ada.one");
+}
+
+TEST_CASE(
+    "killed at any moment: the gallery is sound, what was stored stays, and the next run completes it") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("kill"), directory = f.directory("kill-g");
+  copy_people(known, {1, 2});
+  const fs::path whole = directory / "whole", gallery = directory / "killed";
+  const auto begin = std::chrono::steady_clock::now();
+  REQUIRE(enroll(known, whole, {"--threads", "1"}).code == 0);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const std::string expected = contents(whole);
+
+  constexpr unsigned kSeed = 50;
+  std::printf("kill -9: seed %u\n", kSeed);
+  std::mt19937 random(kSeed);
+  std::set<std::string> stored;
+  int completed = 0, with_part = 0;
+  for (int kill = 0; kill < 50; ++kill) {
+    const pid_t child =
+        start({"enroll", known.string(), "--gallery", gallery.string(), "--threads", "1"}, directory / "log");
+    // From before the gallery is made to after the last person.
+    std::this_thread::sleep_for(
+        std::chrono::duration<double>(seconds * std::uniform_real_distribution(0.0, 1.1)(random)));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    if (!fs::exists(gallery)) continue;
+    const Result verified = f.adaface({"gallery", "verify", gallery.string(), "--duplicates-above", "1"});
+    CAPTURE(verified.out);
+    CHECK(verified.code == 0);
+    const std::string now = contents(gallery);
+    const std::set<std::string> lines_now = rows(now);
+    CHECK(std::ranges::includes(lines_now, stored));
+    CHECK(lines_now.size() % 2 == 1);  // the header, and two photographs a person
+    with_part += lines_now.size() > 1 && lines_now.size() < 17;
+    stored = lines_now;
+    if (!WIFEXITED(status)) continue;
+    CHECK(now == expected);
+    ++completed;
+    stored.clear();
+    for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(gallery.string() + suffix);
+  }
+  CHECK(enroll(known, gallery).code == 0);
+  CHECK(contents(gallery) == expected);
+  std::printf("50 kills: %d runs complete, %d galleries in part\n", completed, with_part);
+  CHECK(with_part > 0);
+}
+
+TEST_CASE("readers while one enrols: whole people, and no failure") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("readers"), directory = f.directory("readers-g"),
+                 gallery = directory / "g";
+  copy_people(known, {1, 2});
+  fs::create_directories(directory / "first");
+  fs::copy(known / "ada", directory / "first/ada");
+  REQUIRE(enroll(directory / "first", gallery).code == 0);
+  const pid_t writer =
+      start({"enroll", known.string(), "--gallery", gallery.string(), "--threads", "1"}, directory / "log");
+  int status = 0, reads = 0;
+  std::size_t most = 0;
+  while (::waitpid(writer, &status, WNOHANG) == 0) {
+    const pid_t other =
+        start({"gallery", "verify", gallery.string(), "--duplicates-above", "1"}, directory / "other");
+    const Result listed = f.adaface({"gallery", "list", gallery.string(), "--json"});
+    CAPTURE(listed.err);
+    CHECK(listed.code == 0);
+    const std::vector<Json> there = lines(listed.out);
+    most = std::max(most, there.size());
+    for (const Json& person : there)
+      CHECK(person["photographs"] ==
+            (person["identity"] == "ada" && there.size() > 1 ? Json(4) : person["photographs"]));
+    for (const Json& person : there)
+      if (person["identity"] != "ada") CHECK(person["photographs"] == 2);
+    int other_status = 0;
+    REQUIRE(::waitpid(other, &other_status, 0) == other);
+    CHECK(other_status == 0);
+    ++reads;
+  }
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(reads > 0);
+  CHECK(summary(enroll(known, gallery))["people"] == 8);
+}
+
+TEST_CASE("a disk that fills up") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("full"), disk = f.directory("full-disk");
+  copy_people(known, {1, 2});
+  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=320k") != 0) {
+    std::printf("skipped: no right to mount a small disk\n");
+    return;
+  }
+  const fs::path gallery = disk / "g";
+  const Result full = enroll(known, gallery);
+  CHECK(full.code == 3);
+  CHECK_CONTAINS(full.err, "g: ");
+  CHECK_CONTAINS(full.err, "the disk is full; everything up to the last commit is stored");
+  CHECK(f.adaface({"gallery", "verify", gallery.string(), "--duplicates-above", "1"}).code == 0);
+  CHECK(::mount("tmpfs", disk.c_str(), "tmpfs", MS_REMOUNT, "size=4m") == 0);
+  CHECK(summary(enroll(known, gallery))["people"] == 8);
+  ::umount(disk.c_str());
+}
+
+TEST_CASE("names of any bytes are stored, printed and shown safely") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("names"), out = f.directory("names-out"), gallery = out / "g";
+  const std::vector<std::string> names = {"o'neil \"ada\"",
+                                          "<script>alert(1)</script>",
+                                          "line\nbreak",
+                                          "\xff\xfe",
+                                          "semi;colon,comma",
+                                          "-dash",
+                                          "[a,b]",
+                                          "\xc3\xa9mile"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    // No name of a folder holds a slash: --identity path gives such a person below.
+    std::string folder = names[i];
+    std::ranges::replace(folder, '/', '|');
+    fs::create_directories(known / folder);
+    fs::copy_file(picture("people/" + people()[i] + "/" + people()[i] + "1.jpg"), known / folder / "1.jpg");
+  }
+  REQUIRE(enroll(known, gallery).code == 0);
+  REQUIRE(enroll(known, gallery, {"--identity", "path"}).code == 0);
+  REQUIRE(enroll(known, gallery).code == 0);
+  const std::vector<Json> listed = lines(f.adaface({"gallery", "list", gallery.string(), "--json"}).out);
+  CHECK(listed.size() == names.size());
+  const Result text = f.adaface({"gallery", "list", gallery.string()});
+  CHECK_CONTAINS(text.out, "line?break");
+  CHECK_CONTAINS(text.out, "?? ");
+
+  const Result found =
+      f.adaface({"find", known.string(), "--gallery", gallery.string(), "--montage", (out / "m").string()});
+  CHECK(found.code == 0);
+  const std::string page = read(out / "m/index.html");
+  CHECK(!contains(page, "<script"));
+  CHECK_CONTAINS(page, "&lt;script&gt;alert(1)&lt;|script&gt;");
+  CHECK_CONTAINS(page, "o&#39;neil &quot;ada&quot;");
+  for (const auto& entry : fs::directory_iterator(out / "m/match")) {
+    const std::string name = entry.path().filename();
+    CAPTURE(name);
+    CHECK(contains(page, name));
+    CHECK(std::ranges::all_of(
+        name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; }));
+  }
+  for (const std::string name : {"line\nbreak", "\xff\xfe", "-dash", "[a,b]"}) {
+    const Result removed = f.adaface({"gallery", "remove", gallery.string(), "--", name});
+    CAPTURE(removed.err);
+    CHECK(removed.code == 0);
+  }
+  CHECK(lines(f.adaface({"gallery", "list", gallery.string(), "--json"}).out).size() == names.size() - 4);
+  const Result nobody = f.adaface({"gallery", "remove", gallery.string(), "semi;colon,comma", "nobody"});
+  CHECK(nobody.code == 2);
+  CHECK_CONTAINS(nobody.err, "no person \"nobody\"");
+  CHECK(lines(f.adaface({"gallery", "list", gallery.string(), "--json"}).out).size() == names.size() - 4);
+}
+
+TEST_CASE("the montage: known and unknown apart, a page for all") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("montage"), out = f.directory("montage-out"), gallery = out / "g";
+  copy_people(known, {1});
+  REQUIRE(enroll(known, gallery).code == 0);
+  const Result found = f.adaface({"find", picture("people/ada/ada3.jpg"), picture("people/bruno/bruno3.jpg"),
+                                  picture("no_face.jpg"), "--gallery", gallery.string(), "--montage",
+                                  (out / "m").string(), "--json"});
+  CHECK(found.code == 0);
+  CHECK(fs::exists(out / "m/match/0001-ada.jpg"));
+  CHECK(fs::exists(out / "m/match/0002-bruno.jpg"));
+  const adaface::Image pair = adaface::read_image(out / "m/match/0001-ada.jpg");
+  // Two portraits of 320 side by side; neither is a plain colour.
+  CHECK(pair.width() > 640);
+  for (const int x : {8, 340}) {
+    std::set<int> values;
+    for (int y = 8; y < 328; ++y)
+      for (int column = x; column < x + 300; ++column) values.insert(pair.row(y)[3 * column]);
+    CHECK(values.size() > 40);
+  }
+  const std::string page = read(out / "m/index.html");
+  CHECK_CONTAINS(page, "2 known");
+  CHECK_CONTAINS(page, "0 unknown");
+  CHECK_CONTAINS(page, "no_face.jpg");
+
+  // The gallery's photograph is gone: the answer stands. Nobody is as similar as 1: unknown.
+  fs::remove(known / "ada/ada1.jpg");
+  const fs::path second = out / "m2";
+  CHECK(f.adaface({"find", picture("people/ada/ada3.jpg"), "--gallery", gallery.string(), "--montage",
+                   second.string()})
+            .code == 0);
+  CHECK(fs::exists(second / "match/0001-ada.jpg"));
+  const fs::path third = out / "m3";
+  const Result unknown = f.adaface({"find", picture("people/ada/ada3.jpg"), "--gallery", gallery.string(),
+                                    "--montage", third.string(), "--threshold", "1"});
+  CHECK_CONTAINS(unknown.out, "unknown");
+  CHECK_CONTAINS(unknown.out, "nearest: ada");
+  CHECK(fs::exists(third / "unknown/0001.jpg"));
+  CHECK(!fs::exists(third / "match/0001-ada.jpg"));
+}
+
+TEST_CASE("export and import, and the pickle of the Python pipeline") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("exchange"), out = f.directory("exchange-out"), gallery = out / "g";
+  copy_people(known, {1, 2});
+  REQUIRE(enroll(known, gallery).code == 0);
+  const std::string before = contents(gallery);
+  const std::vector<std::string> formats = {"npy", "csv", "jsonl"};
+  for (const std::string& format : formats) {
+    const std::string file = (out / ("people." + format)).string(),
+                      copy = (out / ("copy-" + format)).string();
+    REQUIRE(f.adaface({"gallery", "export", gallery.string(), "--" + format, file}).code == 0);
+    const Result imported = f.adaface({"gallery", "import", copy, file, "--json"});
+    CHECK(imported.code == 0);
+    CHECK(Json::parse(imported.out)["faces"] == 16);
+    CHECK(contents(copy) == before);
+  }
+  // A gallery of another model refuses, naming both.
+  const Result other = f.adaface({"gallery", "import", gallery.string(), (out / "people.csv").string()});
+  CHECK(other.code == 0);
+  std::string foreign = read(out / "people.csv");
+  const std::string sha = adaface::Gallery::open(gallery).model().weights_sha256;
+  for (std::size_t at = 0; (at = foreign.find(sha, at)) != std::string::npos;) foreign.replace(at, 4, "0000");
+  write(out / "foreign.csv", foreign);
+  const Result refused = f.adaface({"gallery", "import", gallery.string(), (out / "foreign.csv").string()});
+  CHECK(refused.code == 3);
+  CHECK_CONTAINS(refused.err, sha);
+  CHECK_CONTAINS(refused.err, "0000" + sha.substr(4));
+  CHECK(contents(gallery) == before);
+
+  const std::string pickle = (source_root() / "tests/data/representations/article.pkl").string();
+  const fs::path article = out / "article";
+  CHECK(f.adaface({"gallery", "import", article.string(), pickle}).code == 2);
+  CHECK(!fs::exists(article));
+  const std::string model = (f.home() / "model.afw").string();
+  const Result imported =
+      f.adaface({"gallery", "import", article.string(), pickle, "--model", model, "--json"});
+  CAPTURE(imported.err);
+  CHECK(imported.code == 0);
+  CHECK(Json::parse(imported.out)["faces"] == 3);
+  const std::vector<adaface::GalleryFace> faces = adaface::Gallery::open(article).faces();
+  REQUIRE(faces.size() == 3);
+  for (const adaface::GalleryFace& face : faces)
+    CHECK(adaface::similarity(face.embedding, face.embedding) == doctest::Approx(1));
+  const std::string evil = (source_root() / "tests/data/representations/evil.pkl").string();
+  CHECK(f.adaface({"gallery", "import", article.string(), evil, "--model", model}).code == 1);
+  CHECK(adaface::Gallery::open(article).faces().size() == 3);
+}
+
+TEST_CASE("galleries and arguments that cannot be used") {
+  Fixture& f = fixture();
+  const fs::path folder = f.directory("unusable");
+  write(folder / "text", "no gallery at all, but long enough to look at\n");
+  fs::create_directories(folder / "empty");
+  const std::string photograph = picture("stranger.jpg");
+  for (const std::string name : {"text", "missing", "empty"}) {
+    CAPTURE(name);
+    const std::string path = (folder / name).string();
+    for (const std::vector<std::string>& arguments :
+         std::vector<std::vector<std::string>>{{"gallery", "list", path},
+                                               {"gallery", "verify", path},
+                                               {"gallery", "remove", path, "ada"},
+                                               {"gallery", "export", path, "--csv", path + ".csv"}}) {
+      const Result result = f.adaface(arguments);
+      CHECK(result.code == 3);
+      CHECK_CONTAINS(result.err, "error: " + path);
+    }
+    CHECK(!fs::exists(path + ".csv"));
+  }
+  CHECK(read(folder / "text") == "no gallery at all, but long enough to look at\n");
+  CHECK(!fs::exists(folder / "missing"));
+  const std::string g = (folder / "g").string();
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"find", photograph, "--gallery", g, "--threshold", "1.1"},
+                                             {"find", photograph, "--gallery", g, "--threshold", "nan"},
+                                             {"find", photograph, "--gallery", g, "--threshold", "-2"},
+                                             {"find", photograph, "--gallery", g, "--top", "0"},
+                                             {"find", photograph},
+                                             {"enroll", "--gallery", g},
+                                             {"enroll", photograph, "--gallery", g, "--faces", "all"},
+                                             {"enroll", photograph, "--gallery", g, "--min-score", "2"},
+                                             {"gallery"},
+                                             {"gallery", "burn", g},
+                                             {"gallery", "export", g}}) {
+    const Result result = f.adaface(arguments);
+    CAPTURE(arguments.back());
+    CHECK(result.code == 2);
+    CHECK(result.err.starts_with("error: "));
+  }
+  if (!f.can_detect()) return;
+  const Result empty = enroll(folder / "empty", g);
+  CHECK(empty.code == 1);
+  CHECK_CONTAINS(empty.out, "no .jpg .jpeg .png .bmp in this directory");
+  const Result missing = enroll(folder / "nowhere", g);
+  CHECK(missing.code == 1);
+  CHECK_CONTAINS(missing.out, "nowhere");
+}

@@ -1,0 +1,233 @@
+// A gallery shared by processes, some of which die: what was committed stays, and nobody sees half of a
+// change.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <random>
+
+#include "tests/golden.h"
+#include "tests/synthetic_gallery.h"
+
+namespace {
+
+using namespace adaface;
+using namespace adaface::testing;
+namespace fs = std::filesystem;
+
+// A process that runs f; its exit code is what f returns, 100 after an exception.
+pid_t start(const std::function<int()>& f) {
+  std::fflush(stdout);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child > 0) return child;
+  int code = 100;
+  try {
+    code = f();
+  } catch (const std::exception& error) {
+    std::printf("process %d: %s\n", static_cast<int>(::getpid()), error.what());
+  }
+  std::fflush(stdout);
+  ::_exit(code);
+}
+
+int wait_for(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+std::string name_of(int number) {
+  return "person " + std::to_string(number);
+}
+
+// A person of two photographs in one transaction.
+void add_person(Gallery& gallery, int number) {
+  Gallery::Transaction transaction(gallery);
+  for (const char* photograph : {"/1.jpg", "/2.jpg"})
+    transaction.put(photograph_of(name_of(number), "/p/" + name_of(number) + photograph),
+                    std::vector{synthetic_face(static_cast<std::uint64_t>(number))});
+  transaction.commit();
+}
+
+// The people, after having made sure that each has two photographs and two faces.
+std::size_t whole_people(const Gallery& gallery) {
+  const auto people = gallery.people();
+  for (const Person& person : people)
+    if (person.photographs != 2 || person.faces != 2)
+      throw std::runtime_error(person.identity + " is half there");
+  std::map<std::string, int> faces;
+  for (const GalleryFace& face : gallery.faces()) ++faces[face.identity];
+  for (const auto& [name, count] : faces)
+    if (count != 2) throw std::runtime_error(name + " has a photograph only");
+  return people.size();
+}
+
+}  // namespace
+
+TEST_CASE("a writer that is killed at any moment leaves a valid gallery with all that it committed") {
+  const std::uint64_t seed = 20240607;
+  std::printf("kill: seed %llu\n", static_cast<unsigned long long>(seed));
+  std::mt19937_64 random(seed);
+  const Scratch scratch("gallery-kill");
+  int next = 0, committed_in_all = 0, made = 0;
+  fs::path path;
+  for (int round = 0; round < 50; ++round) {
+    CAPTURE(round);
+    // Every second time a new gallery: then the kill may fall into its creation.
+    const bool fresh = round % 2 == 0;
+    if (fresh) path = scratch.path / std::to_string(round), next = 0;
+    int pipe[2];
+    REQUIRE(::pipe(pipe) == 0);
+    const pid_t child = start([&] {
+      Gallery gallery = Gallery::open_or_create(path, kModel);
+      for (int number = next;; ++number) {
+        add_person(gallery, number);
+        if (::write(pipe[1], &number, sizeof number) != sizeof number) return 1;
+      }
+    });
+    ::close(pipe[1]);
+    ::usleep(static_cast<useconds_t>(random() % (fresh ? 15'000 : 200'000)));
+    ::kill(child, SIGKILL);
+    CHECK(wait_for(child) == -SIGKILL);
+    int number = -1, committed = next;
+    while (::read(pipe[0], &number, sizeof number) == sizeof number) committed = number + 1;
+    ::close(pipe[0]);
+    committed_in_all += committed - next;
+    if (!fs::exists(path)) {
+      CHECK(committed == 0);
+      next = 0;
+      continue;
+    }
+    ++made;
+    const Gallery gallery = Gallery::open(path);
+    const GalleryReport report = gallery.verify(2);
+    CHECK_MESSAGE(report.damage.empty(), report.damage.front());
+    const std::size_t people = whole_people(gallery);
+    // The last commit may have been on the disk before it was reported.
+    CHECK(people >= static_cast<std::size_t>(committed));
+    CHECK(people <= static_cast<std::size_t>(committed) + 1);
+    std::map<std::string, std::size_t> names;
+    for (const Person& person : gallery.people()) names[person.identity] = person.photographs;
+    for (int i = 0; i < committed; ++i) CHECK(names.count(name_of(i)) == 1);
+    next = static_cast<int>(people);
+  }
+  std::printf("kill: %d commits in 50 rounds, %d galleries made\n", committed_in_all, made);
+  CHECK(made > 25);
+  CHECK(committed_in_all > 50);
+}
+
+TEST_CASE("readers in other processes never fail and never see half of a person") {
+  const Scratch scratch("gallery-readers");
+  const fs::path path = scratch.path / "g";
+  { Gallery::open_or_create(path, kModel); }
+  constexpr int kPeople = 150;
+  std::vector<pid_t> readers;
+  for (int i = 0; i < 2; ++i)
+    readers.push_back(start([&] {
+      std::size_t reads = 0, changes = 0, before = 0, people = 0;
+      // One reader keeps its gallery open, the other opens it anew: as the first, the last, in between.
+      auto kept = i == 0 ? std::optional(Gallery::open(path)) : std::nullopt;
+      while (people < kPeople) {
+        people = kept ? whole_people(*kept) : whole_people(Gallery::open(path));
+        if (people < before) return 1;
+        changes += people != before;
+        before = people;
+        ++reads;
+      }
+      std::printf("reader %d: %zu reads, %zu states\n", i, reads, changes);
+      return changes > 1 ? 0 : 2;
+    }));
+  // Half of the writes by a gallery that is opened for each.
+  const pid_t writer = start([&] {
+    Gallery gallery = Gallery::open_writable(path);
+    for (int i = 0; i < kPeople / 2; ++i) add_person(gallery, i);
+    gallery = Gallery::open_writable(path);
+    for (int i = kPeople / 2; i < kPeople; ++i) {
+      Gallery again = Gallery::open_or_create(path, kModel);
+      add_person(again, i);
+    }
+    return 0;
+  });
+  CHECK(wait_for(writer) == 0);
+  for (const pid_t reader : readers) CHECK(wait_for(reader) == 0);
+  CHECK(std::distance(fs::directory_iterator(scratch.path), fs::directory_iterator()) == 1);
+}
+
+TEST_CASE("several processes create one gallery at once") {
+  const Scratch scratch("gallery-create");
+  for (int round = 0; round < 10; ++round) {
+    const fs::path path = scratch.path / std::to_string(round);
+    std::vector<pid_t> makers;
+    for (int i = 0; i < 4; ++i)
+      makers.push_back(start([&, i] {
+        Gallery gallery = Gallery::open_or_create(path, kModel);
+        add_person(gallery, i);
+        return 0;
+      }));
+    for (const pid_t maker : makers) CHECK(wait_for(maker) == 0);
+    const Gallery gallery = Gallery::open(path);
+    CHECK(whole_people(gallery) == 4);
+    CHECK(gallery.verify(2).damage.empty());
+  }
+}
+
+TEST_CASE("a full disk is said to be full, and loses nothing") {
+  const Scratch scratch("gallery-full");
+  const fs::path disk = scratch.path / "disk";
+  fs::create_directory(disk);
+  if (::mount("none", disk.c_str(), "tmpfs", 0, "size=2m") != 0) {
+    std::printf("skipped: no small disk (mount: %s)\n", std::strerror(errno));
+    return;
+  }
+  {
+    const fs::path path = disk / "g", ballast = disk / "ballast";
+    std::ofstream(ballast) << std::string(1 << 20, 'x');
+    Gallery gallery = Gallery::open_or_create(path, kModel);
+    int stored = 0;
+    std::string refusal;
+    ErrorCode code{};
+    while (refusal.empty() && stored < 1000) try {
+        add_person(gallery, stored);
+        ++stored;
+      } catch (const Error& error) {
+        code = error.code();
+        refusal = error.what();
+      }
+    std::printf("full after %d people: %s\n", stored, refusal.c_str());
+    CHECK(code == ErrorCode::io);
+    CHECK(refusal.find("g: the disk is full; everything up to the last commit is stored") !=
+          std::string::npos);
+    CHECK(stored > 0);
+    const auto valid = [&] {
+      CHECK(whole_people(Gallery::open(path)) == static_cast<std::size_t>(stored));
+      CHECK(Gallery::open(path).verify(2).damage.empty());
+    };
+    valid();
+    CHECK(whole_people(gallery) == static_cast<std::size_t>(stored));
+    fs::remove(ballast);
+    add_person(gallery, stored++);
+    valid();
+    // In a process of its own, which meets the full disk first thing.
+    std::ofstream(ballast) << std::string(1 << 21, 'x');
+    CHECK(wait_for(start([&] {
+            return whole_people(Gallery::open(path)) == static_cast<std::size_t>(stored) ? 0 : 1;
+          })) == 0);
+    try {
+      Gallery::open_or_create(disk / "new", kModel);
+      FAIL_CHECK("no error");
+    } catch (const Error& error) {
+      CHECK_MESSAGE(error.code() == ErrorCode::io, error.what());
+    }
+    CHECK_FALSE(fs::exists(disk / "new"));
+    fs::remove(ballast);
+    gallery = Gallery::open(path);
+    valid();
+  }
+  CHECK(::umount2(disk.c_str(), MNT_DETACH) == 0);
+}

@@ -1,0 +1,204 @@
+#include <algorithm>
+#include <memory>
+
+#include "tools/adaface/batch.h"
+#include "tools/adaface/examine.h"
+#include "tools/adaface/gallery.h"
+#include "tools/adaface/json.h"
+#include "tools/adaface/pictures.h"
+#include "tools/adaface/verbs.h"
+#include "tools/command_line.h"
+
+namespace adaface::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string identity_of(const Input& input, const std::string& rule) {
+  return cli::identity_of(stored_path(input.path), input.relative, rule);
+}
+
+// What happened, in the order in which it did.
+struct Tally {
+  std::size_t counts[5] = {};
+  std::vector<std::pair<fs::path, std::string>> rejected, failed;
+  std::vector<fs::path> vanished;
+  std::size_t pruned = 0;
+
+  std::size_t of(Action action) const { return counts[static_cast<int>(action)]; }
+};
+
+void print_photograph(const Examined& examined) {
+  const Photograph& photograph = examined.photograph;
+  Json line = {{"file", photograph.path.native()},
+               {"identity", photograph.identity},
+               {"action", to_string(examined.action)}};
+  if (!photograph.rejection.empty()) line["reason"] = photograph.rejection;
+  if (!examined.faces.empty()) {
+    const FaceRecord& face = examined.faces.front();
+    line["box"] = {decimal(face.box.x1), decimal(face.box.y1), decimal(face.box.x2), decimal(face.box.y2)};
+    line["score"] = decimal(face.score);
+    line["norm"] = decimal(face.embedding.norm);
+  }
+  print_line(line);
+}
+
+void print_list(const char* title, const std::vector<std::pair<fs::path, std::string>>& list) {
+  if (list.empty()) return;
+  std::printf("%s\n", title);
+  for (const auto& [path, reason] : list) std::printf("  %s: %s\n", printable(path).c_str(), reason.c_str());
+}
+
+void print_summary(const EnrollOptions& options, const Gallery& gallery, const Tally& tally) {
+  std::size_t people = 0, photographs = 0;
+  for (const Person& person : gallery.people()) {
+    ++people;
+    photographs += person.photographs;
+  }
+  if (options.json) {
+    Json vanished = Json::array();
+    for (const fs::path& path : tally.vanished) vanished.push_back(path.native());
+    print_line({{"gallery", gallery.path().native()},
+                {"people", people},
+                {"photographs", photographs},
+                {"enrolled", tally.of(Action::enrolled)},
+                {"replaced", tally.of(Action::replaced)},
+                {"moved", tally.of(Action::moved)},
+                {"unchanged", tally.of(Action::unchanged)},
+                {"rejected", tally.of(Action::rejected)},
+                {"failed", tally.failed.size()},
+                {"vanished", vanished},
+                {"pruned", tally.pruned}});
+    return;
+  }
+  print_list("Without a face for the gallery:", tally.rejected);
+  if (!tally.vanished.empty()) {
+    std::printf("%s\n", options.prune ? "Gone, and removed from the gallery:"
+                                      : "Gone, but still in the gallery (--prune removes them):");
+    for (const fs::path& path : tally.vanished) std::printf("  %s\n", printable(path).c_str());
+  }
+  if (options.quiet) return;
+  std::printf("%zu enrolled, %zu replaced, %zu moved, %zu unchanged, %zu without a face, %zu unreadable\n",
+              tally.of(Action::enrolled), tally.of(Action::replaced), tally.of(Action::moved),
+              tally.of(Action::unchanged), tally.of(Action::rejected), tally.failed.size());
+  std::printf("%s: %s, %s\n", printable(gallery.path()).c_str(), people_text(people).c_str(),
+              counted(photographs, "photograph").c_str());
+}
+
+// Writes photographs in the order in which they come, a person at a time: readers never see half a person.
+class Writer {
+ public:
+  explicit Writer(Gallery& gallery) : gallery_(gallery) {}
+
+  void take(const Examined& examined) {
+    if (examined.photograph.identity != person_) commit();
+    person_ = examined.photograph.identity;
+    if (examined.stored) return;
+    if (!transaction_) transaction_.emplace(gallery_);
+    if (examined.moved_from.empty())
+      transaction_->put(examined.photograph, examined.faces);
+    else
+      transaction_->move(examined.moved_from, examined.photograph.path, person_);
+  }
+
+  void remove(const std::vector<fs::path>& paths) {
+    if (!transaction_) transaction_.emplace(gallery_);
+    for (const fs::path& path : paths) transaction_->remove_photograph(path);
+  }
+
+  void commit() {
+    if (transaction_) transaction_->commit();
+    transaction_.reset();
+  }
+
+ private:
+  Gallery& gallery_;
+  std::string person_;
+  std::optional<Gallery::Transaction> transaction_;
+};
+
+int run(const EnrollOptions& options) {
+  check_run_options(options);
+  std::vector<Input> inputs = find_inputs(options.inputs);
+  // A person at a time.
+  std::ranges::stable_sort(inputs, {},
+                           [&](const Input& input) { return identity_of(input, options.identity); });
+  const Weights model = load_model(options), detector = load_detector(options);
+  const std::string rules = options.rules(detector);
+  Gallery gallery = open_gallery_to_write(options.gallery, model);
+  Known known(with_gallery([&] { return gallery.photographs(); }));
+
+  Tally tally;
+  Writer writer(gallery);
+  const auto make_worker = [&](int threads) {
+    return Examiner(model, detector, options, rules, known, threads);
+  };
+  const auto work = [&](Examiner& examiner, const Input& input) {
+    return examiner.examine(input, identity_of(input, options.identity));
+  };
+  const auto take = [&](const Input& input, Examined* examined, const Failure* failure) {
+    if (failure) {
+      tally.failed.emplace_back(input.path, failure->message);
+      return report(input, *failure, options.json);
+    }
+    with_gallery([&] { writer.take(*examined); });
+    ++tally.counts[static_cast<int>(examined->action)];
+    if (examined->action == Action::rejected)
+      tally.rejected.emplace_back(input.path, examined->photograph.rejection);
+    if (options.json) print_photograph(*examined);
+  };
+  for_each_input<Examined>(inputs, options.thread_count(), !options.quiet, make_worker, work, take);
+  with_gallery([&] { writer.commit(); });
+
+  std::vector<fs::path> roots;
+  for (const std::string& argument : options.inputs) roots.push_back(stored_path(argument));
+  tally.vanished = known.vanished(roots);
+  if (options.prune && !tally.vanished.empty()) {
+    with_gallery([&] {
+      writer.remove(tally.vanished);
+      writer.commit();
+    });
+    tally.pruned = tally.vanished.size();
+  }
+  print_summary(options, gallery, tally);
+  return tally.failed.empty() ? kDone : kSomeInputsFailed;
+}
+
+}  // namespace
+
+void add_enroll(CLI::App& app, int& exit_code) {
+  const auto options = std::make_shared<EnrollOptions>();
+  CLI::App* verb = app.add_subcommand("enroll", "Build or update a gallery of known people from photographs");
+  add_inputs(*verb, *options);
+  add_gallery_option(*verb, options->gallery);
+  verb->add_option("--identity", options->identity,
+                   "Whose photograph it is: the name of its folder, its path below DIR, or its name without "
+                   "extension (default folder)")
+      ->check(CLI::IsMember({"folder", "path", "stem"}))
+      ->type_name("RULE");
+  options->faces = "one";
+  verb->add_flag("--prune", options->prune, "Remove photographs whose files are gone from DIR");
+  verb->add_option("--min-score", options->min_score, "Least score of the detector, 0 to 1")
+      ->check(number_between(0, 1))
+      ->type_name("S");
+  verb->add_option("--min-norm", options->min_norm,
+                   "Least norm of the embedding, which grows with the quality of the picture")
+      ->check(number_between(0, 1e6))
+      ->type_name("N");
+  add_model_option(*verb, *options);
+  add_detection_options(*verb, *options, {"one", "largest", "best"});
+  add_run_options(*verb, *options);
+  add_output_options(*verb, *options);
+  verb->footer(
+      "Example:\n"
+      "  adaface enroll people/ --gallery people.gallery\n"
+      "\n"
+      "people/ada/1.jpg is filed under ada. Unchanged photographs are skipped, changed ones replaced; each "
+      "person is\n"
+      "stored when all of them is done, so that a run that is interrupted goes on where it stopped. --faces "
+      "one (the\n"
+      "default) refuses photographs of several faces: who is meant would be a guess.");
+  verb->callback([options, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace adaface::cli

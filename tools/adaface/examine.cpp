@@ -1,0 +1,186 @@
+#include "tools/adaface/examine.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "tools/adaface/gallery.h"
+#include "tools/adaface/pictures.h"
+
+namespace adaface::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string key(const ContentHash& hash) {
+  return {hash.begin(), hash.end()};
+}
+
+std::string pixels(double side) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.0f px", side);
+  return text;
+}
+
+std::string rejection(const char* what, const std::string& found, const std::string& least,
+                      const char* option) {
+  return std::string(what) + " " + found + ", expected at least " + least + " (" + option + ")";
+}
+
+std::string decimals(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", value);
+  return text;
+}
+
+double side(const Face& face) {
+  return std::min(face.box.x2 - face.box.x1, face.box.y2 - face.box.y1) + 1.0;
+}
+
+// The one face to enrol, or why there is none. Faces that are too small or too uncertain are bystanders: they
+// neither count nor stand in the way.
+std::optional<Face> choose(const std::vector<Face>& found, const EnrollOptions& options, std::string& why) {
+  if (found.empty()) {
+    why = "no face";
+    return std::nullopt;
+  }
+  std::vector<Face> faces;
+  std::ranges::copy_if(found, std::back_inserter(faces),
+                       [&](const Face& face) { return side(face) >= options.min_face; });
+  if (faces.empty()) {
+    why = rejection("face of", pixels(side(*std::ranges::max_element(found, {}, side))),
+                    pixels(options.min_face), "--min-face");
+    return std::nullopt;
+  }
+  const float best = std::ranges::max_element(faces, {}, &Face::score)->score;
+  std::erase_if(faces, [&](const Face& face) { return face.score < options.min_score; });
+  if (faces.empty()) {
+    why = rejection("score", decimals(best), decimals(options.min_score), "--min-score");
+    return std::nullopt;
+  }
+  if (faces.size() > 1 && options.faces == "one") {
+    why = std::to_string(faces.size()) + " faces, expected one (--faces largest or best chooses)";
+    return std::nullopt;
+  }
+  return select_faces(faces, options.selection(FaceSelection::largest)).front();
+}
+
+// Smaller faces than the least that is wanted are looked for too: a rejection can then say how small.
+Options with_default_size(const EnrollOptions& options) {
+  Options copy = options;
+  copy.min_face = std::min(options.min_face, DetectorOptions{}.min_face);
+  return copy;
+}
+
+}  // namespace
+
+std::string EnrollOptions::rules(const Weights& detector_weights) const {
+  char text[160];
+  std::snprintf(text, sizeof text,
+                "faces=%s mode=%s min-face=%.9g min-score=%.9g min-norm=%.9g detector=%.16s", faces.c_str(),
+                mode.c_str(), min_face, min_score, min_norm, detector_weights.info().weights_sha256.c_str());
+  return text;
+}
+
+const char* to_string(Action action) {
+  switch (action) {
+    case Action::enrolled: return "enrolled";
+    case Action::replaced: return "replaced";
+    case Action::moved: return "moved";
+    case Action::unchanged: return "unchanged";
+    case Action::rejected: break;
+  }
+  return "rejected";
+}
+
+Known::Known(std::vector<Photograph> photographs) : photographs_(std::move(photographs)) {
+  for (std::size_t i = 0; i < photographs_.size(); ++i) {
+    by_path_.emplace(photographs_[i].path.native(), i);
+    by_hash_.emplace(key(photographs_[i].hash), i);
+  }
+}
+
+const Photograph* Known::find(const fs::path& path) const {
+  const auto found = by_path_.find(path.native());
+  return found == by_path_.end() ? nullptr : &photographs_[found->second];
+}
+
+const Photograph* Known::claim_moved(const Photograph& photograph) {
+  const std::lock_guard lock(mutex_);
+  const auto [begin, end] = by_hash_.equal_range(key(photograph.hash));
+  for (auto at = begin; at != end; ++at) {
+    const Photograph& candidate = photographs_[at->second];
+    std::error_code error;
+    if (candidate.rules == photograph.rules && !fs::exists(candidate.path, error) && !error &&
+        claimed_.insert(at->second).second)
+      return &candidate;
+  }
+  return nullptr;
+}
+
+std::vector<fs::path> Known::vanished(const std::vector<fs::path>& roots) const {
+  std::vector<fs::path> paths;
+  for (std::size_t i = 0; i < photographs_.size(); ++i) {
+    const fs::path& path = photographs_[i].path;
+    const bool below = std::ranges::any_of(
+        roots, [&](const fs::path& root) { return std::ranges::mismatch(root, path).in1 == root.end(); });
+    std::error_code error;
+    if (below && !claimed_.contains(i) && !fs::exists(path, error) && !error) paths.push_back(path);
+  }
+  std::ranges::sort(paths, {}, &fs::path::native);
+  return paths;
+}
+
+Examiner::Examiner(const Weights& model, const Weights& detector, const EnrollOptions& options,
+                   const std::string& rules, Known& known, int threads)
+    : options_(options),
+      rules_(rules),
+      known_(known),
+      detector_(make_detector(detector, with_default_size(options), threads)),
+      embedder_(make_embedder(model, threads)) {}
+
+Examined Examiner::examine(const Input& input, const std::string& identity) {
+  Examined result;
+  const std::vector<std::byte> file = read_file(input.path);
+  Photograph& photograph = result.photograph;
+  photograph.path = stored_path(input.path);
+  photograph.identity = identity;
+  photograph.hash = content_hash(file);
+  photograph.bytes = file.size();
+  photograph.modified_ns = modified_ns(input.path);
+  photograph.rules = rules_;
+  if (const Photograph* before = known_.find(photograph.path)) {
+    result.action = Action::replaced;
+    if (before->hash == photograph.hash && before->rules == rules_) {
+      photograph.rejection = before->rejection;
+      result.stored = before->identity == identity;
+      result.action = !photograph.rejection.empty() ? Action::rejected
+                      : result.stored               ? Action::unchanged
+                                                    : Action::moved;
+      if (!result.stored) result.moved_from = photograph.path;
+      return result;
+    }
+  } else if (const Photograph* moved = known_.claim_moved(photograph)) {
+    result.moved_from = moved->path;
+    photograph.rejection = moved->rejection;
+    result.action = photograph.rejection.empty() ? Action::moved : Action::rejected;
+    return result;
+  }
+  embed(decode_image(file, decode_options(options_), printable(input.path)), result);
+  return result;
+}
+
+void Examiner::embed(const Image& image, Examined& result) {
+  std::string& why = result.photograph.rejection;
+  const std::optional<Face> face = choose(detector_.detect(image), options_, why);
+  if (face) {
+    const Image crop = align_face(image, face->landmarks, options_.detection_mode());
+    const Embedding embedding = embedder_.embed(crop);
+    if (embedding.norm < options_.min_norm || !(embedding.norm > 0))
+      why = rejection("norm", decimals(embedding.norm), decimals(options_.min_norm), "--min-norm");
+    else
+      result.faces.push_back({embedding, face->box, face->score});
+  }
+  if (!why.empty()) result.action = Action::rejected;
+}
+
+}  // namespace adaface::cli

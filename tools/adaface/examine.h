@@ -1,0 +1,79 @@
+// From a photograph to what a gallery stores of it: its one face, or why it has none.
+#pragma once
+
+#include <filesystem>
+#include <mutex>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "src/gallery.hpp"
+#include "tools/adaface/inputs.h"
+#include "tools/adaface/options.h"
+
+namespace adaface::cli {
+
+struct EnrollOptions : Options {
+  std::string gallery, identity = "folder";
+  double min_score = 0, min_norm = 0;
+  bool prune = false;
+
+  // What decides whether a photograph gives a face, and which.
+  std::string rules(const Weights& detector) const;
+};
+
+enum class Action { enrolled, replaced, moved, unchanged, rejected };
+
+const char* to_string(Action action);
+
+// What one photograph comes to.
+struct Examined {
+  Action action = Action::enrolled;
+  Photograph photograph;
+  std::vector<FaceRecord> faces;
+  std::filesystem::path moved_from;  // not empty: the gallery has it under this path
+  bool stored = false;               // the gallery holds exactly this already
+};
+
+// What the gallery knew before this run.
+class Known {
+ public:
+  explicit Known(std::vector<Photograph> photographs);
+
+  const Photograph* find(const std::filesystem::path& path) const;
+  // A photograph of the same content, examined in the same way, whose file is no longer where it was; each is
+  // given out once. Thread-safe.
+  const Photograph* claim_moved(const Photograph& photograph);
+  // Those below one of `roots` whose files are gone and that were not claimed, in byte order of the path.
+  std::vector<std::filesystem::path> vanished(const std::vector<std::filesystem::path>& roots) const;
+
+ private:
+  std::vector<Photograph> photographs_;
+  std::unordered_map<std::string, std::size_t> by_path_;
+  std::unordered_multimap<std::string, std::size_t> by_hash_;
+  std::set<std::size_t> claimed_;
+  std::mutex mutex_;
+};
+
+// Detector and embedder of one thread, and what the gallery knows. `options`, `rules` and `known` must
+// outlive it.
+class Examiner {
+ public:
+  Examiner(const Weights& model, const Weights& detector, const EnrollOptions& options,
+           const std::string& rules, Known& known, int threads);
+
+  // Throws Error for a photograph that cannot be read.
+  Examined examine(const Input& input, const std::string& identity);
+
+ private:
+  void embed(const Image& image, Examined& result);
+
+  const EnrollOptions& options_;
+  const std::string& rules_;
+  Known& known_;
+  Detector detector_;
+  Embedder embedder_;
+};
+
+}  // namespace adaface::cli

@@ -1,0 +1,49 @@
+#include "tools/adaface/gallery.h"
+
+#include <sys/stat.h>
+
+namespace adaface::cli {
+namespace {
+
+GalleryModel model_of(const Weights& weights) {
+  const WeightsInfo info = weights.info();
+  return {info.weights_sha256, info.architecture};
+}
+
+}  // namespace
+
+Gallery open_gallery(const std::string& path) {
+  return with_gallery([&] { return Gallery::open(path); });
+}
+
+Gallery open_gallery_to_change(const std::string& path) {
+  return with_gallery([&] { return Gallery::open_writable(path); });
+}
+
+Gallery open_gallery_to_write(const std::string& path, const Weights& model) {
+  return with_gallery([&] { return Gallery::open_or_create(path, model_of(model)); });
+}
+
+void require_gallery_model(const Gallery& gallery, const Weights& model) {
+  with_gallery([&] { gallery.require_model(model_of(model)); });
+}
+
+std::filesystem::path stored_path(const std::filesystem::path& path) {
+  std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
+  // "people/" and "people" are the same directory.
+  return whole.has_filename() || !whole.has_relative_path() ? whole : whole.parent_path();
+}
+
+std::string identity_of(const std::filesystem::path& stored, const std::filesystem::path& given,
+                        const std::string& rule) {
+  if (rule == "path") return given.native();
+  return rule == "stem" ? stored.stem().native() : stored.parent_path().filename().native();
+}
+
+std::int64_t modified_ns(const std::filesystem::path& path) {
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0) return 0;
+  return static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
+}
+
+}  // namespace adaface::cli

@@ -1,0 +1,209 @@
+// adaface gallery list | remove | export | import | verify
+#include <memory>
+
+#include "tools/adaface/gallery.h"
+#include "tools/adaface/json.h"
+#include "tools/adaface/pictures.h"
+#include "tools/adaface/representations.h"
+#include "tools/adaface/verbs.h"
+#include "tools/command_line.h"
+
+namespace adaface::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Arguments : Options {
+  std::string gallery;
+  std::vector<std::string> people, files;
+  std::string npy, csv, jsonl, identity = "folder";
+  double duplicates_above = 0.6;
+};
+
+int list(const Arguments& arguments) {
+  const Gallery gallery = open_gallery(arguments.gallery);
+  const std::vector<Person> people = with_gallery([&] { return gallery.people(); });
+  std::size_t photographs = 0, faces = 0, width = 0;
+  for (const Person& person : people) {
+    photographs += person.photographs;
+    faces += person.faces;
+    width = std::max(width, printable(person.identity).size());
+    if (arguments.json)
+      print_line(
+          {{"identity", person.identity}, {"photographs", person.photographs}, {"faces", person.faces}});
+  }
+  if (arguments.json) return kDone;
+  for (const Person& person : people)
+    std::printf("%-*s  %s\n", static_cast<int>(std::min<std::size_t>(width, 60)),
+                printable(person.identity).c_str(), counted(person.photographs, "photograph").c_str());
+  if (!arguments.quiet)
+    std::printf("%s: %s, %s, %s, model %s %.16s\n", printable(gallery.path()).c_str(),
+                people_text(people.size()).c_str(), counted(photographs, "photograph").c_str(),
+                counted(faces, "face").c_str(), gallery.model().architecture.c_str(),
+                gallery.model().weights_sha256.c_str());
+  return kDone;
+}
+
+// All of them or, when one is not there, none.
+int remove(const Arguments& arguments) {
+  Gallery gallery = open_gallery_to_change(arguments.gallery);
+  with_gallery([&] {
+    Gallery::Transaction transaction(gallery);
+    for (const std::string& person : arguments.people)
+      if (!transaction.remove_person(person))
+        throw UsageError(printable(gallery.path()) + ": no person \"" + printable(person) +
+                         "\"; nothing was removed ('adaface gallery list' shows who is there)");
+    transaction.commit();
+  });
+  for (const std::string& person : arguments.people) {
+    if (arguments.json)
+      print_line({{"identity", person}, {"action", "removed"}});
+    else if (!arguments.quiet)
+      std::printf("removed %s\n", printable(person).c_str());
+  }
+  return kDone;
+}
+
+int export_to(const Arguments& arguments) {
+  if (arguments.npy.empty() && arguments.csv.empty() && arguments.jsonl.empty())
+    throw UsageError("gallery export: expected --npy, --csv or --jsonl");
+  const Gallery gallery = open_gallery(arguments.gallery);
+  const std::pair<ExchangeFormat, const std::string&> wanted[] = {{ExchangeFormat::npy, arguments.npy},
+                                                                  {ExchangeFormat::csv, arguments.csv},
+                                                                  {ExchangeFormat::jsonl, arguments.jsonl}};
+  for (const auto& [format, path] : wanted)
+    if (!path.empty()) export_faces(gallery, format, path);
+  return kDone;
+}
+
+int import_from(const Arguments& arguments) {
+  int failed = 0;
+  for (const std::string& file : arguments.files) {
+    try {
+      const ImportReport report = import_file(arguments.gallery, file, arguments.model, arguments.identity);
+      if (arguments.json)
+        print_line({{"file", file}, {"photographs", report.photographs}, {"faces", report.faces}});
+      else if (!arguments.quiet)
+        std::printf("%s: %s, %s\n", printable(file).c_str(),
+                    counted(report.photographs, "photograph").c_str(), counted(report.faces, "face").c_str());
+    } catch (const Error& error) {
+      ++failed;
+      report({file, file, {}}, {error.code(), error.what()}, arguments.json);
+    }
+  }
+  return failed == 0 ? kDone : kSomeInputsFailed;
+}
+
+Json to_json(const GalleryFace& face) {
+  return {{"identity", face.identity}, {"file", face.photograph.native()}};
+}
+
+int verify(const Arguments& arguments) {
+  const Gallery gallery = open_gallery(arguments.gallery);
+  const GalleryReport found = gallery.verify(arguments.duplicates_above, arguments.thread_count());
+  if (arguments.json) {
+    Json duplicates = Json::array();
+    for (const GalleryReport::Pair& pair : found.duplicates)
+      duplicates.push_back({{"a", to_json(pair.a)}, {"b", to_json(pair.b)}, {"similarity", pair.similarity}});
+    print_line({{"gallery", gallery.path().native()}, {"damage", found.damage}, {"duplicates", duplicates}});
+  } else {
+    for (const std::string& line : found.damage) std::printf("damaged: %s\n", line.c_str());
+    for (const GalleryReport::Pair& pair : found.duplicates)
+      std::printf("alike: %.4f  %s (%s)  %s (%s)\n", pair.similarity, printable(pair.a.identity).c_str(),
+                  printable(pair.a.photograph).c_str(), printable(pair.b.identity).c_str(),
+                  printable(pair.b.photograph).c_str());
+    if (!arguments.quiet)
+      std::printf("%s: %s, %s of different people with a similarity of %.4g or more\n",
+                  printable(gallery.path()).c_str(), found.damage.empty() ? "sound" : "damaged",
+                  counted(found.duplicates.size(), "pair").c_str(), arguments.duplicates_above);
+  }
+  return found.damage.empty() ? kDone : kUnusableModel;
+}
+
+CLI::App* add(CLI::App& verb, const char* name, const char* what, Arguments& arguments) {
+  CLI::App* action = verb.add_subcommand(name, what);
+  action->add_option("gallery", arguments.gallery, "The gallery file")->type_name("GALLERY")->required();
+  return action;
+}
+
+}  // namespace
+
+void add_gallery(CLI::App& app, int& exit_code) {
+  CLI::App* verb = app.add_subcommand("gallery", "List, change, export, import and check a gallery");
+  verb->require_subcommand(1);
+  verb->footer(
+      "Example:\n"
+      "  adaface gallery list people.gallery\n"
+      "\n"
+      "'adaface gallery ACTION --help' explains an action.");
+  const auto finish = [&exit_code](CLI::App* action, const std::shared_ptr<Arguments>& arguments,
+                                   int (*run)(const Arguments&), const char* footer) {
+    add_output_options(*action, *arguments);
+    action->footer(footer);
+    action->callback([=, &exit_code] { exit_code = run(*arguments); });
+  };
+  {
+    const auto arguments = std::make_shared<Arguments>();
+    CLI::App* action = add(*verb, "list", "People and the number of their photographs", *arguments);
+    finish(action, arguments, list, "Example:\n  adaface gallery list people.gallery --json");
+  }
+  {
+    const auto arguments = std::make_shared<Arguments>();
+    CLI::App* action = add(*verb, "remove", "Remove people with all their photographs", *arguments);
+    action->add_option("people", arguments->people, "Names as 'list' shows them")
+        ->type_name("PERSON")
+        ->required();
+    finish(action, arguments, remove, "Example:\n  adaface gallery remove people.gallery ada");
+  }
+  {
+    const auto arguments = std::make_shared<Arguments>();
+    CLI::App* action = add(*verb, "export", "Write the faces to files that other programs read", *arguments);
+    action
+        ->add_option("--npy", arguments->npy, "Embeddings, float32 {faces, 512}; the rest beside it in .csv")
+        ->type_name("FILE");
+    action->add_option("--csv", arguments->csv, "One row a face")->type_name("FILE");
+    action->add_option("--jsonl", arguments->jsonl, "One JSON object a line")->type_name("FILE");
+    finish(action, arguments, export_to,
+           "Example:\n  adaface gallery export people.gallery --csv people.csv");
+  }
+  {
+    const auto arguments = std::make_shared<Arguments>();
+    CLI::App* action = add(*verb, "import", "Add the faces of exported files", *arguments);
+    action->add_option("files", arguments->files, "Files of 'export', or representations_*.pkl")
+        ->type_name("FILE")
+        ->required();
+    action
+        ->add_option("--identity", arguments->identity,
+                     "Of a .pkl: whose photograph it is: its folder, its path, or its name without extension "
+                     "(default folder)")
+        ->check(CLI::IsMember({"folder", "path", "stem"}))
+        ->type_name("RULE");
+    action->add_option("--model", arguments->model, "Of a .pkl: the network that made its embeddings")
+        ->type_name("FILE");
+    finish(action, arguments, import_from,
+           "Example:\n"
+           "  adaface gallery import people.gallery representations_adaface_ir_101.pkl --model ir_101.afw\n"
+           "\n"
+           "A gallery that is not there is made. The pickle of the Python pipeline is read, never executed; "
+           "it does\n"
+           "not say which network made it, so --model has to.");
+  }
+  {
+    const auto arguments = std::make_shared<Arguments>();
+    CLI::App* action =
+        add(*verb, "verify", "Check the file, its values, and people that look alike", *arguments);
+    action
+        ->add_option("--duplicates-above", arguments->duplicates_above,
+                     "Name pairs of different people at least this similar (default 0.6)")
+        ->check(number_between(-1, 1))
+        ->type_name("T");
+    action->add_option("--threads", arguments->threads, "Threads; default: the CPUs this process may use")
+        ->check(CLI::Range(1, 1024))
+        ->type_name("N");
+    finish(action, arguments, verify,
+           "Example:\n  adaface gallery verify people.gallery --duplicates-above 0.5\n\n"
+           "Exit code 3 when the file is damaged.");
+  }
+}
+
+}  // namespace adaface::cli
