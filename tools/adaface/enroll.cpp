@@ -85,37 +85,40 @@ void print_summary(const EnrollOptions& options, const Gallery& gallery, const T
               counted(photographs, "photograph").c_str());
 }
 
-// Writes photographs in the order in which they come, a person at a time: readers never see half a person.
+// Collects a person and writes it in one short transaction: readers never see half a person, and other
+// writers do not wait for photographs that are still being looked at.
 class Writer {
  public:
   explicit Writer(Gallery& gallery) : gallery_(gallery) {}
 
   void take(const Examined& examined) {
-    if (examined.photograph.identity != person_) commit();
-    person_ = examined.photograph.identity;
-    if (examined.stored) return;
-    if (!transaction_) transaction_.emplace(gallery_);
-    if (examined.moved_from.empty())
-      transaction_->put(examined.photograph, examined.faces);
-    else
-      transaction_->move(examined.moved_from, examined.photograph.path, person_);
-  }
-
-  void remove(const std::vector<fs::path>& paths) {
-    if (!transaction_) transaction_.emplace(gallery_);
-    for (const fs::path& path : paths) transaction_->remove_photograph(path);
+    if (!person_.empty() && examined.photograph.identity != person_.front().photograph.identity) commit();
+    if (!examined.stored) person_.push_back(examined);
   }
 
   void commit() {
-    if (transaction_) transaction_->commit();
-    transaction_.reset();
+    if (person_.empty()) return;
+    Gallery::Transaction transaction(gallery_);
+    for (const Examined& examined : person_) {
+      if (examined.moved_from.empty())
+        transaction.put(examined.photograph, examined.faces);
+      else
+        transaction.move(examined.moved_from, examined.photograph.path, examined.photograph.identity);
+    }
+    transaction.commit();
+    person_.clear();
   }
 
  private:
   Gallery& gallery_;
-  std::string person_;
-  std::optional<Gallery::Transaction> transaction_;
+  std::vector<Examined> person_;
 };
+
+void remove(Gallery& gallery, const std::vector<fs::path>& paths) {
+  Gallery::Transaction transaction(gallery);
+  for (const fs::path& path : paths) transaction.remove_photograph(path);
+  transaction.commit();
+}
 
 int run(const EnrollOptions& options) {
   check_run_options(options);
@@ -154,10 +157,7 @@ int run(const EnrollOptions& options) {
   for (const std::string& argument : options.inputs) roots.push_back(stored_path(argument));
   tally.vanished = known.vanished(roots);
   if (options.prune && !tally.vanished.empty()) {
-    with_gallery([&] {
-      writer.remove(tally.vanished);
-      writer.commit();
-    });
+    with_gallery([&] { remove(gallery, tally.vanished); });
     tally.pruned = tally.vanished.size();
   }
   print_summary(options, gallery, tally);
