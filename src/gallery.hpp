@@ -2,7 +2,7 @@
 // embeddings.
 //
 //   adaface::Gallery gallery = adaface::Gallery::open("people.gallery");
-//   gallery.require_model(weights.info());
+//   gallery.require_model(adaface::gallery_model(weights.info()));
 //   adaface::SearchIndex index;
 //   std::vector<adaface::GalleryFace> faces = gallery.faces();
 //   for (const auto& face : faces) index.add(face.embedding.unit, face.person);
@@ -41,6 +41,9 @@ struct GalleryModel {
   std::string weights_sha256;  // WeightsInfo::weights_sha256, the identity of the model
   std::string architecture;    // "ir_101"
 };
+inline GalleryModel gallery_model(const WeightsInfo& info) {
+  return {info.weights_sha256, info.architecture};
+}
 
 using ContentHash = std::array<std::uint8_t, 16>;
 // XXH3 of 128 bits: recognises a file again; no defence against somebody who forges collisions.
@@ -64,7 +67,8 @@ struct FaceRecord {
   float score = 0;
 };
 
-// The same with its person, as it is read. `person` is a small number, stable within the file.
+// The same with its person, as it is read. `person` is a small number that stays
+// while the person does; that of a removed person may be given again.
 struct GalleryFace {
   std::uint32_t person = 0;
   std::string identity;
@@ -87,7 +91,8 @@ struct GalleryReport {
     GalleryFace a, b;  // of different people; embeddings included
     double similarity;
   };
-  std::vector<Pair> duplicates;  // in descending similarity
+  std::vector<Pair> duplicates;       // in descending similarity, the first thousand
+  std::uint64_t duplicate_pairs = 0;  // all of them
 };
 
 class Gallery {
@@ -216,6 +221,7 @@ class SearchIndex {
   std::vector<std::vector<Match>> nearest(std::span<const float> queries, std::size_t k) const;
 
   // Every row with at least this similarity, whatever its group, in the same order. Exact as nearest() is.
+  // Throws invalid_argument for NaN.
   std::vector<std::vector<Match>> at_least(std::span<const float> queries, double similarity) const;
 
   // What one query reads from memory in the first pass.

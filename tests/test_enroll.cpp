@@ -219,6 +219,33 @@ TEST_CASE("a second run looks only at what changed") {
   CHECK_CONTAINS(reason({"--min-norm", "1000"}), "expected at least 1000 (--min-norm)");
 }
 
+TEST_CASE("what cannot be seen is not gone") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("unmounted"), other = f.directory("unmounted-other"),
+                 gallery = f.directory("unmounted-g") / "g";
+  copy_people(known, {1});
+  REQUIRE(enroll(known, gallery).code == 0);
+  const std::string before = contents(gallery);
+  const fs::path away = f.directory("unmounted-away") / "x";
+  fs::rename(known, away);
+  CHECK(enroll(known, gallery, {"--prune"}).code == 1);  // missing
+  CHECK(contents(gallery) == before);
+  fs::create_directories(known);
+  CHECK(enroll(known, gallery, {"--prune"}).code == 1);  // empty, as a mount point is
+  CHECK(contents(gallery) == before);
+  // The same pictures elsewhere are others, as long as the first directory is not seen.
+  fs::remove(known);
+  fs::create_directories(other / "review");
+  fs::copy_file(away / "ada/ada1.jpg", other / "review/ada1.jpg");
+  CHECK(summary(enroll(other, gallery))["enrolled"] == 1);
+  CHECK_CONTAINS(contents(gallery), (known / "ada/ada1.jpg").string());
+  // Nothing to store: no gallery is made.
+  const fs::path none = f.directory("unmounted-none") / "g";
+  CHECK(enroll(known, none).code == 1);
+  CHECK(!fs::exists(none));
+}
+
 TEST_CASE("whose photograph it is") {
   Fixture& f = fixture();
   if (!f.can_detect()) return;
@@ -294,7 +321,6 @@ TEST_CASE("readers while one enrols: whole people, and no failure") {
   const pid_t writer =
       start({"enroll", known.string(), "--gallery", gallery.string(), "--threads", "1"}, directory / "log");
   int status = 0, reads = 0;
-  std::size_t most = 0;
   while (::waitpid(writer, &status, WNOHANG) == 0) {
     const pid_t other =
         start({"gallery", "verify", gallery.string(), "--duplicates-above", "1"}, directory / "other");
@@ -302,7 +328,6 @@ TEST_CASE("readers while one enrols: whole people, and no failure") {
     CAPTURE(listed.err);
     CHECK(listed.code == 0);
     const std::vector<Json> there = lines(listed.out);
-    most = std::max(most, there.size());
     for (const Json& person : there)
       CHECK(person["photographs"] ==
             (person["identity"] == "ada" && there.size() > 1 ? Json(4) : person["photographs"]));
@@ -419,6 +444,28 @@ TEST_CASE("the montage: known and unknown apart, a page for all") {
   CHECK_CONTAINS(page, "0 unknown");
   CHECK_CONTAINS(page, "no_face.jpg");
 
+  // A directory of one's own is left alone, and an earlier montage replaced.
+  const fs::path mine = f.directory("montage-mine");
+  write(mine / "index.html", "mine");
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"find", picture("people/ada/ada3.jpg"), "--montage", mine.string()},
+           {"find", known.string(), "--montage", (known / "found").string()},
+           {"find", (out / "m/match/0001-ada.jpg").string(), "--montage", (out / "m").string()}}) {
+    std::vector<std::string> all = arguments;
+    all.insert(all.end(), {"--gallery", gallery.string()});
+    const Result refused = f.adaface(all);
+    CAPTURE(arguments[1]);
+    CHECK(refused.code == 2);
+    CHECK_CONTAINS(refused.err, "--montage");
+  }
+  CHECK(read(mine / "index.html") == "mine");
+  CHECK(fs::exists(out / "m/match/0001-ada.jpg"));
+  CHECK(f.adaface({"find", picture("people/bruno/bruno3.jpg"), "--gallery", gallery.string(), "--montage",
+                   (out / "m").string()})
+            .code == 0);
+  CHECK(!fs::exists(out / "m/match/0001-ada.jpg"));
+  CHECK(fs::exists(out / "m/match/0001-bruno.jpg"));
+
   // The gallery's photograph is gone: the answer stands. Nobody is as similar as 1: unknown.
   fs::remove(known / "ada/ada1.jpg");
   const fs::path second = out / "m2";
@@ -460,7 +507,7 @@ TEST_CASE("export and import, and the pickle of the Python pipeline") {
   for (std::size_t at = 0; (at = foreign.find(sha, at)) != std::string::npos;) foreign.replace(at, 4, "0000");
   write(out / "foreign.csv", foreign);
   const Result refused = f.adaface({"gallery", "import", gallery.string(), (out / "foreign.csv").string()});
-  CHECK(refused.code == 3);
+  CHECK(refused.code == 1);
   CHECK_CONTAINS(refused.err, sha);
   CHECK_CONTAINS(refused.err, "0000" + sha.substr(4));
   CHECK(contents(gallery) == before);
@@ -477,11 +524,73 @@ TEST_CASE("export and import, and the pickle of the Python pipeline") {
   CHECK(Json::parse(imported.out)["faces"] == 3);
   const std::vector<adaface::GalleryFace> faces = adaface::Gallery::open(article).faces();
   REQUIRE(faces.size() == 3);
-  for (const adaface::GalleryFace& face : faces)
-    CHECK(adaface::similarity(face.embedding, face.embedding) == doctest::Approx(1));
+  // Value i of entry n is ((7 i + n) mod 61 - 30) / 2 (tests/data/representations/make.py).
+  const std::map<std::string, int> entries = {{"anna", 0}, {"bj\xc3\xb6rn", 1}, {"c d", 2}};
+  for (const adaface::GalleryFace& face : faces) {
+    REQUIRE(entries.contains(face.identity));
+    std::vector<double> values(512);
+    double square = 0;
+    for (int i = 0; i < 512; ++i) {
+      values[i] = ((7 * i + entries.at(face.identity)) % 61 - 30) / 2.0;
+      square += values[i] * values[i];
+    }
+    CHECK(face.embedding.norm == doctest::Approx(std::sqrt(square)));
+    double worst = 0;
+    for (int i = 0; i < 512; ++i)
+      worst = std::max(worst, std::abs(face.embedding.unit[i] - values[i] / std::sqrt(square)));
+    CHECK(worst < 1e-7);
+  }
   const std::string evil = (source_root() / "tests/data/representations/evil.pkl").string();
   CHECK(f.adaface({"gallery", "import", article.string(), evil, "--model", model}).code == 1);
   CHECK(adaface::Gallery::open(article).faces().size() == 3);
+}
+
+TEST_CASE("exports never replace the gallery or one another; a refused import leaves none behind") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("targets"), out = f.directory("targets-out"), gallery = out / "g";
+  copy_people(known, {1});
+  REQUIRE(enroll(known, gallery).code == 0);
+  const std::string before = contents(gallery), g = gallery.string(), e = (out / "e").string();
+  for (const std::vector<std::string>& targets :
+       std::vector<std::vector<std::string>>{{"--npy", e + ".npy", "--csv", e + ".csv"},
+                                             {"--csv", e, "--jsonl", e},
+                                             {"--csv", g},
+                                             {"--csv", g + "-wal"}}) {
+    std::vector<std::string> arguments = {"gallery", "export", g};
+    arguments.insert(arguments.end(), targets.begin(), targets.end());
+    CHECK(f.adaface(arguments).code == 2);
+  }
+  CHECK(!fs::exists(e + ".csv"));
+  CHECK(contents(gallery) == before);
+  write(out / "bad.csv", before.substr(0, before.size() / 2));
+  const Result refused = f.adaface({"gallery", "import", (out / "new").string(), (out / "bad.csv").string()});
+  CHECK(refused.code == 1);
+  CHECK_CONTAINS(refused.err, "bad.csv");
+  CHECK(!fs::exists(out / "new"));
+  write(out / "good.csv", before);
+  const Result both = f.adaface(
+      {"gallery", "import", (out / "new").string(), (out / "bad.csv").string(), (out / "good.csv").string()});
+  CHECK(both.code == 1);
+  CHECK(contents(out / "new") == before);
+}
+
+TEST_CASE("a threshold is to be passed, not only reached") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("threshold"), gallery = f.directory("threshold-g") / "g";
+  copy_people(known, {1});
+  REQUIRE(enroll(known, gallery).code == 0);
+  const auto decision = [&](const std::string& threshold) {
+    const Result result = f.adaface(
+        {"find", picture("stranger.jpg"), "--gallery", gallery.string(), "--json", "--threshold", threshold});
+    return Json::parse(result.out);
+  };
+  const Json first = decision("0");
+  const double similarity = first["matches"][0]["similarity"];
+  CHECK(first["decision"] == "match");
+  CHECK(decision(Json(similarity).dump())["decision"] == "unknown");
+  CHECK(decision(Json(std::nextafter(similarity, 0)).dump())["decision"] == "match");
 }
 
 TEST_CASE("galleries and arguments that cannot be used") {

@@ -129,7 +129,8 @@ bool Database::read_only() const {
 
 void Database::fail(int code) const {
   const int system = handle_ ? sqlite3_system_errno(handle_) : 0;
-  const std::string sqlite = handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code);
+  // SQLite quotes names from the file.
+  const std::string sqlite = io::printable(handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code));
   const std::string reason = system != 0 ? std::strerror(system) : sqlite;
   const bool full = (code & 0xFF) == SQLITE_FULL ||
                     ((code & 0xFF) == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT));

@@ -76,21 +76,19 @@ void Gallery::State::connect() {
 void Gallery::State::connect_for_reading() {
   const bool writable = may(file, W_OK) && may(file.parent_path(), W_OK);
   const gallery::Stamp before = stamp();
-  try {
-    database = std::make_unique<Database>(file, label, writable ? Access::read : Access::view);
-    // Without a log there is nothing to gain from locks that the system may refuse, or leave files behind
-    // for.
-    if (writable || before.wal_bytes > 0) {
+  // A file that we may not write, and no log: no connection that would make one. Its files would be ours, and
+  // the owner could then not write the gallery any more.
+  if (writable || before.wal_bytes > 0) try {
+      database = std::make_unique<Database>(file, label, writable ? Access::read : Access::view);
       const gallery::Snapshot snapshot(*database);
       return;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::io) throw;
+      if (before.wal_bytes > 0)
+        throw Error(ErrorCode::io, std::string(error.what()) +
+                                       "; the log beside it (-wal) holds changes: open the "
+                                       "gallery once where it may be written");
     }
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::io) throw;
-    if (before.wal_bytes > 0)
-      throw Error(ErrorCode::io, std::string(error.what()) +
-                                     "; the log beside it (-wal) holds changes: open the "
-                                     "gallery once where it may be written");
-  }
   database = std::make_unique<Database>(file, label, Access::frozen);
   frozen = before;
 }

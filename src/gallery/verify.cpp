@@ -15,8 +15,9 @@ using gallery::Statement;
 
 // So many lines say that the file is lost; more would not help.
 constexpr std::size_t kMaxLines = 1000;
+constexpr std::size_t kMaxDuplicates = 1000;
 // Queries that share a pass over the index.
-constexpr std::size_t kBatch = 256;
+constexpr std::size_t kBatch = 64;
 
 class Damage {
  public:
@@ -118,8 +119,17 @@ struct Twice {
   double similarity;
 };
 
+// In descending similarity, at most kMaxDuplicates: n alike faces make n^2 / 2 pairs.
+void keep_most_similar(std::vector<Twice>& pairs) {
+  std::sort(pairs.begin(), pairs.end(), [](const Twice& x, const Twice& y) {
+    if (x.similarity != y.similarity) return x.similarity > y.similarity;
+    return x.a != y.a ? x.a < y.a : x.b < y.b;
+  });
+  if (pairs.size() > kMaxDuplicates) pairs.resize(kMaxDuplicates);
+}
+
 std::vector<Twice> find_duplicates(Database& database, Damage& damage, const SearchIndex& index,
-                                   const std::vector<Sound>& sound, double at_least) {
+                                   const std::vector<Sound>& sound, double at_least, std::uint64_t& count) {
   std::vector<Twice> found;
   std::vector<float> queries;
   std::size_t row_of_query = 0, next = 0;
@@ -127,8 +137,11 @@ std::vector<Twice> find_duplicates(Database& database, Damage& damage, const Sea
     const auto matches = index.at_least(queries, at_least);
     for (std::size_t query = 0; query < matches.size(); ++query, ++row_of_query)
       for (const Match& match : matches[query])
-        if (match.row > row_of_query && sound[match.row].person != sound[row_of_query].person)
+        if (match.row > row_of_query && sound[match.row].person != sound[row_of_query].person) {
+          ++count;
           found.push_back({row_of_query, match.row, match.similarity});
+          if (found.size() == 4 * kMaxDuplicates) keep_most_similar(found);
+        }
     queries.clear();
   };
   // The same rows in the same order as before: it is the same transaction.
@@ -141,10 +154,7 @@ std::vector<Twice> find_duplicates(Database& database, Damage& damage, const Sea
       if (++next == sound.size() || queries.size() == kBatch * kEmbeddingSize) search();
     }
   });
-  std::sort(found.begin(), found.end(), [](const Twice& x, const Twice& y) {
-    if (x.similarity != y.similarity) return x.similarity > y.similarity;
-    return x.a != y.a ? x.a < y.a : x.b < y.b;
-  });
+  keep_most_similar(found);
   return found;
 }
 
@@ -167,7 +177,8 @@ GalleryReport Gallery::verify(double duplicates_above, int threads) const {
     check_people_and_photographs(database, damage);
     SearchIndex index(threads);
     const std::vector<Sound> sound = check_faces(database, damage, index);
-    for (const Twice& twice : find_duplicates(database, damage, index, sound, duplicates_above))
+    for (const Twice& twice :
+         find_duplicates(database, damage, index, sound, duplicates_above, report.duplicate_pairs))
       damage.check([&] {
         report.duplicates.push_back(
             {face_of(database, sound[twice.a]), face_of(database, sound[twice.b]), twice.similarity});

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <functional>
 #include <memory>
+#include <set>
 
 #include "tools/adaface/batch.h"
 #include "tools/adaface/examine.h"
@@ -46,19 +48,21 @@ void print_photograph(const Examined& examined) {
 void print_list(const char* title, const std::vector<std::pair<fs::path, std::string>>& list) {
   if (list.empty()) return;
   std::printf("%s\n", title);
-  for (const auto& [path, reason] : list) std::printf("  %s: %s\n", printable(path).c_str(), reason.c_str());
+  for (const auto& [path, reason] : list)
+    std::printf("  %s: %s\n", printable(path).c_str(), printable(reason).c_str());
 }
 
-void print_summary(const EnrollOptions& options, const Gallery& gallery, const Tally& tally) {
+// `gallery` is null where there was nothing to store and none was there.
+void print_summary(const EnrollOptions& options, const Gallery* gallery, const Tally& tally) {
   std::size_t people = 0, photographs = 0;
-  for (const Person& person : gallery.people()) {
-    ++people;
+  for (const Person& person : gallery ? gallery->people() : std::vector<Person>()) {
+    people += person.photographs > 0;
     photographs += person.photographs;
   }
   if (options.json) {
     Json vanished = Json::array();
     for (const fs::path& path : tally.vanished) vanished.push_back(path.native());
-    print_line({{"gallery", gallery.path().native()},
+    print_line({{"gallery", options.gallery},
                 {"people", people},
                 {"photographs", photographs},
                 {"enrolled", tally.of(Action::enrolled)},
@@ -81,36 +85,65 @@ void print_summary(const EnrollOptions& options, const Gallery& gallery, const T
   std::printf("%zu enrolled, %zu replaced, %zu moved, %zu unchanged, %zu without a face, %zu unreadable\n",
               tally.of(Action::enrolled), tally.of(Action::replaced), tally.of(Action::moved),
               tally.of(Action::unchanged), tally.of(Action::rejected), tally.failed.size());
-  std::printf("%s: %s, %s\n", printable(gallery.path()).c_str(), people_text(people).c_str(),
+  std::printf("%s: %s, %s\n", printable(options.gallery).c_str(), people_text(people).c_str(),
               counted(photographs, "photograph").c_str());
 }
 
+// Of one transaction. A person of more photographs is written in pieces, so that a run that is interrupted
+// does not begin such a person anew each time.
+constexpr std::size_t kMostAtOnce = 1000;
+
 // Collects a person and writes it in one short transaction: readers never see half a person, and other
-// writers do not wait for photographs that are still being looked at.
+// writers do not wait for photographs that are still being looked at. The gallery is made with the first of
+// them.
 class Writer {
  public:
-  explicit Writer(Gallery& gallery) : gallery_(gallery) {}
+  // `done` is called for each photograph once it is stored.
+  Writer(std::optional<Gallery>& gallery, std::function<Gallery()> make,
+         std::function<void(const Examined&)> done)
+      : gallery_(gallery), make_(std::move(make)), done_(std::move(done)) {}
 
   void take(const Examined& examined) {
-    if (!person_.empty() && examined.photograph.identity != person_.front().photograph.identity) commit();
-    if (!examined.stored) person_.push_back(examined);
+    const bool other =
+        !person_.empty() && examined.photograph.identity != person_.front().photograph.identity;
+    if (other || person_.size() == kMostAtOnce) commit();
+    person_.push_back(examined);
   }
 
   void commit() {
-    if (person_.empty()) return;
-    Gallery::Transaction transaction(gallery_);
-    for (const Examined& examined : person_) {
-      if (examined.moved_from.empty())
-        transaction.put(examined.photograph, examined.faces);
-      else
-        transaction.move(examined.moved_from, examined.photograph.path, examined.photograph.identity);
+    while (!with_gallery([&] { return try_commit(); })) {
     }
-    transaction.commit();
+    for (const Examined& examined : person_) done_(examined);
     person_.clear();
   }
 
  private:
-  Gallery& gallery_;
+  // False: another run has taken what this one was going to move; again without it.
+  bool try_commit() {
+    if (std::ranges::all_of(person_, &Examined::stored)) return true;
+    if (!gallery_) gallery_ = make_();
+    Gallery::Transaction transaction(*gallery_);
+    for (Examined& examined : person_) {
+      if (examined.stored) continue;
+      if (examined.moved_from.empty()) {
+        transaction.put(examined.photograph, examined.faces);
+        continue;
+      }
+      try {
+        transaction.move(examined.moved_from, examined.photograph.path, examined.photograph.identity);
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::not_found) throw;
+        examined.stored = true;
+        return false;
+      }
+    }
+    transaction.commit();
+    return true;
+  }
+
+  std::optional<Gallery>& gallery_;
+  std::function<Gallery()> make_;
+  std::function<void(const Examined&)> done_;
   std::vector<Examined> person_;
 };
 
@@ -120,19 +153,36 @@ void remove(Gallery& gallery, const std::vector<fs::path>& paths) {
   transaction.commit();
 }
 
-int run(const EnrollOptions& options) {
-  check_run_options(options);
+// A photograph that several arguments lead to counts once.
+std::vector<Input> distinct_inputs(const EnrollOptions& options) {
+  std::set<fs::path> seen;
   std::vector<Input> inputs = find_inputs(options.inputs);
+  std::erase_if(inputs, [&](const Input& input) { return !seen.insert(stored_path(input.path)).second; });
   // A person at a time.
   std::ranges::stable_sort(inputs, {},
                            [&](const Input& input) { return identity_of(input, options.identity); });
+  return inputs;
+}
+
+int run(const EnrollOptions& options) {
+  check_run_options(options);
+  const std::vector<Input> inputs = distinct_inputs(options);
   const Weights model = load_model(options), detector = load_detector(options);
   const std::string rules = options.rules(detector);
-  Gallery gallery = open_gallery_to_write(options.gallery, model);
-  Known known(with_gallery([&] { return gallery.photographs(); }));
+  const auto make = [&] { return open_gallery_to_write(options.gallery, model); };
+  std::optional<Gallery> gallery;
+  std::error_code error;
+  if (fs::exists(fs::symlink_status(options.gallery, error))) gallery = make();
+  Known known(gallery ? with_gallery([&] { return gallery->photographs(); }) : std::vector<Photograph>(),
+              options.inputs, inputs);
 
   Tally tally;
-  Writer writer(gallery);
+  Writer writer(gallery, make, [&](const Examined& examined) {
+    ++tally.counts[static_cast<int>(examined.action)];
+    if (examined.action == Action::rejected)
+      tally.rejected.emplace_back(examined.photograph.path, examined.photograph.rejection);
+    if (options.json) print_photograph(examined);
+  });
   const auto make_worker = [&](int threads) {
     return Examiner(model, detector, options, rules, known, threads);
   };
@@ -140,27 +190,19 @@ int run(const EnrollOptions& options) {
     return examiner.examine(input, identity_of(input, options.identity));
   };
   const auto take = [&](const Input& input, Examined* examined, const Failure* failure) {
-    if (failure) {
-      tally.failed.emplace_back(input.path, failure->message);
-      return report(input, *failure, options.json);
-    }
-    with_gallery([&] { writer.take(*examined); });
-    ++tally.counts[static_cast<int>(examined->action)];
-    if (examined->action == Action::rejected)
-      tally.rejected.emplace_back(input.path, examined->photograph.rejection);
-    if (options.json) print_photograph(*examined);
+    if (!failure) return writer.take(*examined);
+    tally.failed.emplace_back(input.path, failure->message);
+    report(input, *failure, options.json);
   };
   for_each_input<Examined>(inputs, options.thread_count(), !options.quiet, make_worker, work, take);
-  with_gallery([&] { writer.commit(); });
+  writer.commit();
 
-  std::vector<fs::path> roots;
-  for (const std::string& argument : options.inputs) roots.push_back(stored_path(argument));
-  tally.vanished = known.vanished(roots);
+  tally.vanished = known.vanished();
   if (options.prune && !tally.vanished.empty()) {
-    with_gallery([&] { remove(gallery, tally.vanished); });
+    with_gallery([&] { remove(*gallery, tally.vanished); });
     tally.pruned = tally.vanished.size();
   }
-  print_summary(options, gallery, tally);
+  print_summary(options, gallery ? &*gallery : nullptr, tally);
   return tally.failed.empty() ? kDone : kSomeInputsFailed;
 }
 

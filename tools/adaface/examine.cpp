@@ -92,7 +92,14 @@ const char* to_string(Action action) {
   return "rejected";
 }
 
-Known::Known(std::vector<Photograph> photographs) : photographs_(std::move(photographs)) {
+Known::Known(std::vector<Photograph> photographs, const std::vector<std::string>& arguments,
+             const std::vector<Input>& inputs)
+    : photographs_(std::move(photographs)) {
+  std::error_code error;
+  for (const std::string& argument : arguments)
+    if (fs::exists(argument, error)) roots_.push_back(stored_path(argument));
+  for (const Input& input : inputs)
+    if (input.failure) unseen_.push_back(stored_path(input.path));
   for (std::size_t i = 0; i < photographs_.size(); ++i) {
     by_path_.emplace(photographs_[i].path.native(), i);
     by_hash_.emplace(key(photographs_[i].hash), i);
@@ -109,23 +116,25 @@ const Photograph* Known::claim_moved(const Photograph& photograph) {
   const auto [begin, end] = by_hash_.equal_range(key(photograph.hash));
   for (auto at = begin; at != end; ++at) {
     const Photograph& candidate = photographs_[at->second];
-    std::error_code error;
-    if (candidate.rules == photograph.rules && !fs::exists(candidate.path, error) && !error &&
-        claimed_.insert(at->second).second)
+    if (candidate.rules == photograph.rules && is_gone(candidate.path) && claimed_.insert(at->second).second)
       return &candidate;
   }
   return nullptr;
 }
 
-std::vector<fs::path> Known::vanished(const std::vector<fs::path>& roots) const {
+bool Known::is_gone(const fs::path& path) const {
+  const auto below = [&](const fs::path& root) {
+    return std::ranges::mismatch(root, path).in1 == root.end();
+  };
+  std::error_code error;
+  return std::ranges::any_of(roots_, below) && std::ranges::none_of(unseen_, below) &&
+         !fs::exists(path, error) && !error;
+}
+
+std::vector<fs::path> Known::vanished() const {
   std::vector<fs::path> paths;
-  for (std::size_t i = 0; i < photographs_.size(); ++i) {
-    const fs::path& path = photographs_[i].path;
-    const bool below = std::ranges::any_of(
-        roots, [&](const fs::path& root) { return std::ranges::mismatch(root, path).in1 == root.end(); });
-    std::error_code error;
-    if (below && !claimed_.contains(i) && !fs::exists(path, error) && !error) paths.push_back(path);
-  }
+  for (std::size_t i = 0; i < photographs_.size(); ++i)
+    if (!claimed_.contains(i) && is_gone(photographs_[i].path)) paths.push_back(photographs_[i].path);
   std::ranges::sort(paths, {}, &fs::path::native);
   return paths;
 }
@@ -139,6 +148,10 @@ Examiner::Examiner(const Weights& model, const Weights& detector, const EnrollOp
       embedder_(make_embedder(model, threads)) {}
 
 Examined Examiner::examine(const Input& input, const std::string& identity) {
+  if (identity.empty())
+    throw Error(ErrorCode::invalid_argument,
+                printable(input.path) +
+                    ": lies in no folder that could name a person; expected --identity path or stem");
   Examined result;
   const std::vector<std::byte> file = read_file(input.path);
   Photograph& photograph = result.photograph;

@@ -39,16 +39,22 @@ struct Examined {
 // What the gallery knew before this run.
 class Known {
  public:
-  explicit Known(std::vector<Photograph> photographs);
+  Known(std::vector<Photograph> photographs, const std::vector<std::string>& arguments,
+        const std::vector<Input>& inputs);
 
   const Photograph* find(const std::filesystem::path& path) const;
-  // A photograph of the same content, examined in the same way, whose file is no longer where it was; each is
-  // given out once. Thread-safe.
+  // A photograph of the same content, examined in the same way, whose file is gone; each is given out once.
+  // Thread-safe.
   const Photograph* claim_moved(const Photograph& photograph);
-  // Those below one of `roots` whose files are gone and that were not claimed, in byte order of the path.
-  std::vector<std::filesystem::path> vanished(const std::vector<std::filesystem::path>& roots) const;
+  // Those whose files are gone and that were not claimed, in byte order of the path.
+  std::vector<std::filesystem::path> vanished() const;
 
  private:
+  // Only what lay below a directory that this run could read can be known to be gone: a disk that is not
+  // mounted proves nothing.
+  bool is_gone(const std::filesystem::path& path) const;
+
+  std::vector<std::filesystem::path> roots_, unseen_;
   std::vector<Photograph> photographs_;
   std::unordered_map<std::string, std::size_t> by_path_;
   std::unordered_multimap<std::string, std::size_t> by_hash_;

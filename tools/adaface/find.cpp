@@ -28,16 +28,25 @@ class Known {
       if (added) texts.push_back(text);
       return static_cast<std::uint32_t>(found->second);
     };
-    gallery.for_each_face([&](const GalleryFace& face) {
+    gallery.for_each_face([&](const GalleryFace& face, const Photograph& photograph) {
       const std::uint32_t person = number(names, identities_, face.identity);
       index_.add(face.embedding.unit, person);
-      rows_.push_back({person, number(files, files_, face.photograph.native()), face.box});
+      rows_.push_back({person, number(files, files_, face.photograph.native()), face.box, photograph.hash,
+                       photograph.rules.find("mode=reference") == std::string::npos});
     });
   }
 
   const std::string& identity(const Match& match) const { return identities_[rows_[match.row].person]; }
   const std::string& file(const Match& match) const { return files_[rows_[match.row].file]; }
-  const Box& box(const Match& match) const { return rows_[match.row].box; }
+
+  // The face as it was enrolled; throws where the photograph is gone or another than that.
+  Image portrait(const Match& match) const {
+    const Row& row = rows_[match.row];
+    const std::vector<std::byte> bytes = read_file(files_[row.file]);
+    if (row.hash != ContentHash{} && content_hash(bytes) != row.hash)
+      throw Error(ErrorCode::not_found, printable(files_[row.file]) + ": has changed since it was enrolled");
+    return cut_portrait(decode_image(bytes, {.apply_orientation = row.upright}), row.box);
+  }
 
   std::vector<std::vector<Match>> nearest(const std::vector<Embedding>& queries, std::size_t top) const {
     std::vector<float> packed;
@@ -50,6 +59,8 @@ class Known {
   struct Row {
     std::uint32_t person, file;
     Box box;
+    ContentHash hash;
+    bool upright;  // the box is in the picture turned as its EXIF orientation says
   };
   SearchIndex index_;
   std::vector<Row> rows_;
@@ -63,18 +74,17 @@ struct Answered {
 };
 
 bool is_match(const std::vector<Match>& matches, double threshold) {
-  return !matches.empty() && matches.front().similarity >= threshold;
+  return !matches.empty() && matches.front().similarity > threshold;
 }
 
-// A photograph of the gallery that is gone or damaged leaves its place empty; the answer stands.
-Portrait known_portrait(const Known& known, const Match& match, const Arguments& arguments) {
+// A photograph of the gallery that is gone or changed leaves its place empty; the answer stands.
+Portrait known_portrait(const Known& known, const Match& match) {
   Portrait portrait{{}, known.identity(match) + "  ", printable(known.file(match))};
   char similarity[16];
   std::snprintf(similarity, sizeof similarity, "%.4f", match.similarity);
   portrait.title += similarity;
   try {
-    const Image photograph = read_picture({known.file(match), {}}, arguments);
-    portrait.image = cut_portrait(photograph, known.box(match));
+    portrait.image = known.portrait(match);
   } catch (const Error&) {
   }
   return portrait;
@@ -90,9 +100,8 @@ Answered answer(FaceEmbedder& embedder, const Input& input, const Known& known, 
     answered.queries.push_back(
         {cut_portrait(image, answered.faces[i].box), "found in", printable(input.path) + number});
     const std::vector<Match>& matches = answered.matches[i];
-    answered.known.push_back(is_match(matches, arguments.threshold)
-                                 ? known_portrait(known, matches.front(), arguments)
-                                 : Portrait{});
+    answered.known.push_back(is_match(matches, arguments.threshold) ? known_portrait(known, matches.front())
+                                                                    : Portrait{});
   }
   return answered;
 }
@@ -163,7 +172,7 @@ int run(const Arguments& arguments) {
   const int threads = arguments.thread_count();
   const Known known = with_gallery([&] { return Known(gallery, inputs.size() == 1 ? threads : 1); });
   std::optional<Montage> montage;
-  if (!arguments.montage.empty()) montage.emplace(arguments.montage);
+  if (!arguments.montage.empty()) montage.emplace(arguments.montage, arguments.inputs, inputs);
 
   const auto make_worker = [&](int worker_threads) {
     return FaceEmbedder(model, &detector, arguments, worker_threads);
@@ -196,8 +205,9 @@ void add_find(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("find", "Who of a gallery is in pictures");
   add_inputs(*verb, *arguments);
   add_gallery_option(*verb, arguments->gallery);
-  verb->add_option("--threshold", arguments->threshold,
-                   "Least similarity of a match, -1 to 1 (default 0.3, as AdaFace's author suggests)")
+  verb->add_option(
+          "--threshold", arguments->threshold,
+          "Similarity above which a face is a match, -1 to 1 (default 0.3, as AdaFace's author suggests)")
       ->check(number_between(-1, 1))
       ->type_name("T");
   verb->add_option("--top", arguments->top, "How many people to list for each face (default 1)")
@@ -214,8 +224,8 @@ void add_find(CLI::App& app, int& exit_code) {
       "Example:\n"
       "  adaface find party.jpg --gallery people.gallery --top 3 --montage found/\n"
       "\n"
-      "Of each person the most similar photograph counts. A face whose best similarity is below the "
-      "threshold is\n"
+      "Of each person the most similar photograph counts. A face whose best similarity is not above "
+      "the threshold is\n"
       "unknown. --json prints one line a face: file, face, box, score, matches, decision (match, unknown, "
       "no_face).");
   verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });

@@ -3,15 +3,6 @@
 #include <sys/stat.h>
 
 namespace adaface::cli {
-namespace {
-
-GalleryModel model_of(const Weights& weights) {
-  const WeightsInfo info = weights.info();
-  return {info.weights_sha256, info.architecture};
-}
-
-}  // namespace
-
 Gallery open_gallery(const std::string& path) {
   return with_gallery([&] { return Gallery::open(path); });
 }
@@ -21,11 +12,11 @@ Gallery open_gallery_to_change(const std::string& path) {
 }
 
 Gallery open_gallery_to_write(const std::string& path, const Weights& model) {
-  return with_gallery([&] { return Gallery::open_or_create(path, model_of(model)); });
+  return with_gallery([&] { return Gallery::open_or_create(path, gallery_model(model.info())); });
 }
 
 void require_gallery_model(const Gallery& gallery, const Weights& model) {
-  with_gallery([&] { gallery.require_model(model_of(model)); });
+  with_gallery([&] { gallery.require_model(gallery_model(model.info())); });
 }
 
 std::filesystem::path stored_path(const std::filesystem::path& path) {

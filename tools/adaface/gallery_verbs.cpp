@@ -1,5 +1,6 @@
 // adaface gallery list | remove | export | import | verify
 #include <memory>
+#include <set>
 
 #include "tools/adaface/gallery.h"
 #include "tools/adaface/json.h"
@@ -22,7 +23,9 @@ struct Arguments : Options {
 
 int list(const Arguments& arguments) {
   const Gallery gallery = open_gallery(arguments.gallery);
-  const std::vector<Person> people = with_gallery([&] { return gallery.people(); });
+  std::vector<Person> people = with_gallery([&] { return gallery.people(); });
+  // Photographs without a face stand in the file too, so that they are not looked at again.
+  std::erase_if(people, [](const Person& person) { return person.photographs == 0; });
   std::size_t photographs = 0, faces = 0, width = 0;
   for (const Person& person : people) {
     photographs += person.photographs;
@@ -39,8 +42,8 @@ int list(const Arguments& arguments) {
   if (!arguments.quiet)
     std::printf("%s: %s, %s, %s, model %s %.16s\n", printable(gallery.path()).c_str(),
                 people_text(people.size()).c_str(), counted(photographs, "photograph").c_str(),
-                counted(faces, "face").c_str(), gallery.model().architecture.c_str(),
-                gallery.model().weights_sha256.c_str());
+                counted(faces, "face").c_str(), printable(gallery.model().architecture).c_str(),
+                printable(gallery.model().weights_sha256).c_str());
   return kDone;
 }
 
@@ -64,15 +67,42 @@ int remove(const Arguments& arguments) {
   return kDone;
 }
 
+// An error that names the gallery is one of the gallery; others are of the file that is read or written.
+template <typename Use>
+void of_gallery(const std::string& gallery, Use use) {
+  try {
+    use();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::invalid_argument &&
+        std::string(error.what()).starts_with(printable(gallery) + ":"))
+      throw ModelError(error.what());
+    throw;
+  }
+}
+
+// Every file that is going to be written is another, and none is of the gallery.
+void check_targets(const Arguments& arguments) {
+  std::set<fs::path> taken;
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"})
+    taken.insert(stored_path(arguments.gallery + suffix));
+  std::vector<fs::path> targets = {arguments.npy, arguments.csv, arguments.jsonl};
+  if (!arguments.npy.empty()) targets.push_back(fs::path(arguments.npy).replace_extension(".csv"));
+  for (const fs::path& target : targets)
+    if (!target.empty() && !taken.insert(stored_path(target)).second)
+      throw UsageError("gallery export: " + printable(target) +
+                       " is the gallery or written twice; expected other names");
+}
+
 int export_to(const Arguments& arguments) {
   if (arguments.npy.empty() && arguments.csv.empty() && arguments.jsonl.empty())
     throw UsageError("gallery export: expected --npy, --csv or --jsonl");
+  check_targets(arguments);
   const Gallery gallery = open_gallery(arguments.gallery);
   const std::pair<ExchangeFormat, const std::string&> wanted[] = {{ExchangeFormat::npy, arguments.npy},
                                                                   {ExchangeFormat::csv, arguments.csv},
                                                                   {ExchangeFormat::jsonl, arguments.jsonl}};
   for (const auto& [format, path] : wanted)
-    if (!path.empty()) export_faces(gallery, format, path);
+    if (!path.empty()) of_gallery(arguments.gallery, [&] { export_faces(gallery, format, path); });
   return kDone;
 }
 
@@ -80,7 +110,9 @@ int import_from(const Arguments& arguments) {
   int failed = 0;
   for (const std::string& file : arguments.files) {
     try {
-      const ImportReport report = import_file(arguments.gallery, file, arguments.model, arguments.identity);
+      ImportReport report;
+      of_gallery(arguments.gallery,
+                 [&] { report = import_file(arguments.gallery, file, arguments.model, arguments.identity); });
       if (arguments.json)
         print_line({{"file", file}, {"photographs", report.photographs}, {"faces", report.faces}});
       else if (!arguments.quiet)
@@ -105,7 +137,10 @@ int verify(const Arguments& arguments) {
     Json duplicates = Json::array();
     for (const GalleryReport::Pair& pair : found.duplicates)
       duplicates.push_back({{"a", to_json(pair.a)}, {"b", to_json(pair.b)}, {"similarity", pair.similarity}});
-    print_line({{"gallery", gallery.path().native()}, {"damage", found.damage}, {"duplicates", duplicates}});
+    print_line({{"gallery", gallery.path().native()},
+                {"damage", found.damage},
+                {"duplicates", duplicates},
+                {"duplicate_pairs", found.duplicate_pairs}});
   } else {
     for (const std::string& line : found.damage) std::printf("damaged: %s\n", line.c_str());
     for (const GalleryReport::Pair& pair : found.duplicates)
@@ -115,7 +150,7 @@ int verify(const Arguments& arguments) {
     if (!arguments.quiet)
       std::printf("%s: %s, %s of different people with a similarity of %.4g or more\n",
                   printable(gallery.path()).c_str(), found.damage.empty() ? "sound" : "damaged",
-                  counted(found.duplicates.size(), "pair").c_str(), arguments.duplicates_above);
+                  counted(found.duplicate_pairs, "pair").c_str(), arguments.duplicates_above);
   }
   return found.damage.empty() ? kDone : kUnusableModel;
 }

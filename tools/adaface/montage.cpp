@@ -7,6 +7,7 @@
 
 #include "tools/adaface/draw.h"
 #include "tools/adaface/html.h"
+#include "tools/adaface/options.h"
 
 namespace adaface::cli {
 namespace {
@@ -63,6 +64,32 @@ std::string file_name(const std::string& identity) {
   return name;
 }
 
+constexpr const char* kMark = "<meta name=\"generator\" content=\"adaface find\">";
+
+bool is_below(const fs::path& path, const fs::path& root) {
+  return std::ranges::mismatch(root, path).in1 == root.end();
+}
+
+bool is_montage(const fs::path& directory) {
+  try {
+    const std::vector<std::byte> page = read_file(directory / "index.html");
+    return std::string_view(reinterpret_cast<const char*>(page.data()), page.size()).find(kMark) !=
+           std::string_view::npos;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+// What save() wrote: names that begin with four digits.
+void remove_pictures(const fs::path& folder) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().native();
+    const bool ours = name.size() > 4 && name.find_first_not_of("0123456789") >= 4 && name.ends_with(".jpg");
+    if (ours && entry.is_regular_file(error)) fs::remove(entry.path(), error);
+  }
+}
+
 void make_directory(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
@@ -95,9 +122,27 @@ Image cut_portrait(const Image& photograph, const Box& box) {
   return portrait;
 }
 
-Montage::Montage(fs::path directory) : directory_(std::move(directory)) {
+Montage::Montage(fs::path directory, const std::vector<std::string>& arguments,
+                 const std::vector<Input>& inputs)
+    : directory_(std::move(directory)) {
+  const std::string where = "--montage " + printable(directory_) + ": ";
+  std::error_code error;
+  const fs::path canonical = fs::weakly_canonical(directory_, error);
+  bool among = false;
+  for (const std::string& argument : arguments)
+    among = among ||
+            (fs::is_directory(argument, error) && is_below(canonical, fs::weakly_canonical(argument, error)));
+  for (const Input& input : inputs)
+    among = among || is_below(fs::weakly_canonical(input.path, error), canonical);
+  if (among) throw UsageError(where + "lies among the pictures that are read; expected another directory");
+  if (fs::exists(directory_, error) && !fs::is_empty(directory_, error)) {
+    if (!is_montage(directory_))
+      throw UsageError(where + "is not empty; expected a new directory, or one of an earlier montage");
+    for (const char* folder : {"match", "unknown"}) remove_pictures(directory_ / folder);
+  }
   make_directory(directory_ / "match");
   make_directory(directory_ / "unknown");
+  finish("", 0);  // marks the directory as ours, whatever becomes of this run
 }
 
 fs::path Montage::save(const Image& picture, const char* folder, const std::string& name) {
@@ -131,8 +176,8 @@ void Montage::add_without_face(const std::string& file) {
 void Montage::finish(const std::string& gallery, double threshold) {
   std::string page =
       "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>" +
-      html_text(gallery) +
+      "<meta name=\"viewport\" content=\"width=device-width\">\n" +
+      std::string(kMark) + "\n<title>" + html_text(gallery) +
       "</title>\n<style>\n"
       "body{font:16px/1.4 system-ui,sans-serif;margin:2rem auto;max-width:84rem;padding:0 1rem;"
       "background:#161816;color:#e8ece8}\n"

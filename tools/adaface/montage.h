@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "src/gallery.hpp"
+#include "tools/adaface/inputs.h"
 
 namespace adaface::cli {
 
@@ -24,8 +25,11 @@ Image cut_portrait(const Image& photograph, const Box& box);
 // all.
 class Montage {
  public:
-  // Creates the directory; throws Error io.
-  explicit Montage(std::filesystem::path directory);
+  // Creates the directory, or empties one that an earlier montage made. Throws UsageError for any other that
+  // is not empty, and where `inputs` lie in it or it among them: a next run would read its pictures; Error
+  // io.
+  Montage(std::filesystem::path directory, const std::vector<std::string>& arguments,
+          const std::vector<Input>& inputs);
 
   // `known` stands left, `query` right; each returns the picture's path. Throw Error io.
   std::filesystem::path add_match(const std::string& identity, double similarity, const Portrait& known,
@@ -34,7 +38,7 @@ class Montage {
   std::filesystem::path add_unknown(const std::string& nearest, double similarity, const Portrait& query);
   void add_without_face(const std::string& file);
 
-  // Writes index.html.
+  // Writes index.html anew.
   void finish(const std::string& gallery, double threshold);
 
  private:

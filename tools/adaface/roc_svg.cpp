@@ -5,6 +5,8 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "tools/adaface/html.h"
+
 namespace adaface::cli {
 namespace {
 
@@ -15,20 +17,6 @@ constexpr const char* kMuted = "#616e7c";
 constexpr const char* kGrid = "#e4e7eb";
 constexpr const char* kCurve = "#0b69a3";
 constexpr const char* kMark = "#cf1124";
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return out;
-}
 
 [[gnu::format(printf, 1, 2)]] std::string format(const char* pattern, ...) {
   char buffer[512];
@@ -69,7 +57,7 @@ std::string label(double x, double y, const char* anchor, const char* fill, int 
              "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" fill=\"%s\" font-size=\"%d\" "
              "font-weight=\"%s\">",
              x, y, anchor, fill, size, weight) +
-         escaped(text) + "</text>\n";
+         html_text(text) + "</text>\n";
 }
 
 std::string line(double x1, double y1, double x2, double y2, const char* colour, double width,
@@ -153,7 +141,7 @@ std::string roc_svg(const Verification& verification, const RocText& text) {
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" "
       "font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\">\n",
       kWidth, kHeight, kWidth, kHeight);
-  out += "<title>" + escaped(text.title) + "</title>\n";
+  out += "<title>" + html_text(text.title) + "</title>\n";
   out += format("<rect width=\"%.0f\" height=\"%.0f\" fill=\"#ffffff\"/>\n", kWidth, kHeight);
   out += label(kLeft, 40, "start", kInk, 20, text.title, "bold");
   out += label(kLeft, 64, "start", kMuted, 13, text.subtitle);
