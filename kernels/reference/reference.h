@@ -18,6 +18,8 @@ void warp_affine(const std::uint8_t* src, int src_width, int src_height, std::pt
 
 void scale_shift(const float* src, const float* scale, const float* shift, float* dst, int blocks, int pixels,
                  int block);
+void to_bf16(const float* src, const float* scale, const float* shift, std::uint16_t* dst, int blocks,
+             int pixels, int block);
 void prelu(float* data, const float* slope, int blocks, int pixels, int block);
 void linear(const float* src, const float* weights, const float* bias, int inputs, int outputs, float* dst);
 void subsample(const float* src, int blocks, int height, int width, int block, int stride, float* dst);

@@ -1,199 +1,123 @@
-#include "src/nn/onednn_backend.h"
-
-#include <dlfcn.h>
+#include "src/nn/cpu_backend.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <dnnl.hpp>
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "kernels/kernels.h"
 #include "src/error.hpp"
+#include "src/nn/algorithm.h"
+#include "src/nn/arena.h"
+#include "src/nn/onednn.h"
+#include "src/nn/open_mp.h"
+#include "src/nn/slots.h"
 #include "src/nn/thread_pool.h"
 
 namespace adaface::nn {
 namespace {
 
-using dnnl::memory;
-
-constexpr std::size_t kAlignment = 64;
-// A part's weights pass through one unpacked buffer on their way in; this bounds it.
-constexpr std::size_t kMaxPartBytes = std::size_t{16} << 20;
-
-std::size_t index(Value value) {
+std::size_t index(int value) {
   return static_cast<std::size_t>(value);
-}
-std::size_t align_up(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 int divide_up(int a, int b) {
   return (a + b - 1) / b;
 }
 
-// Zeros.
-class AlignedFloats {
- public:
-  explicit AlignedFloats(std::size_t count = 0)
-      : data_(static_cast<float*>(::operator new[](count * sizeof(float), std::align_val_t{kAlignment}))) {
-    std::memset(data_.get(), 0, count * sizeof(float));
-  }
-  float* data() const { return data_.get(); }
-
- private:
-  struct Delete {
-    void operator()(float* data) const { ::operator delete[](data, std::align_val_t{kAlignment}); }
-  };
-  std::unique_ptr<float[], Delete> data_;
-};
-
-// Translates what oneDNN throws; `what` says during which work.
-template <typename F>
-auto translated(const std::string& what, F&& f) {
-  try {
-    return f();
-  } catch (const dnnl::error& error) {
-    const ErrorCode code =
-        error.status == dnnl_out_of_memory ? ErrorCode::out_of_memory : ErrorCode::internal;
-    throw Error(code, what + ": oneDNN: " + error.what());
-  }
+std::string text(const Extent& e) {
+  return std::to_string(e.channels) + "x" + std::to_string(e.height) + "x" + std::to_string(e.width);
 }
 
-// Channels that lie together: what the JIT convolutions of this CPU (or of ONEDNN_MAX_CPU_ISA) want.
-int channel_block() {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto avx512 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
-  return (isa & avx512) == avx512 ? 16 : 8;
+// Batch norms whose only reader is a convolution become part of it.
+Network with_norms_fused(const Network& network) {
+  std::vector<int> readers(network.values.size(), 0);
+  for (const Layer& layer : network.layers)
+    for (Value value : {layer.src, layer.residual})
+      if (value >= 0) ++readers[index(value)];
+  ++readers[index(network.output)];
+  Network fused{network.values, {}, network.input, network.output};
+  std::vector<const Layer*> norm_of(network.values.size(), nullptr);  // not executed: the value's batch norm
+  for (const Layer& layer : network.layers) {
+    if (layer.kind == LayerKind::scale_shift && readers[index(layer.dst)] == 1) {
+      norm_of[index(layer.dst)] = &layer;
+      continue;
+    }
+    const auto keep = [&](const Layer& norm) {
+      fused.layers.push_back(norm);
+      norm_of[index(norm.dst)] = nullptr;
+    };
+    if (layer.residual >= 0 && norm_of[index(layer.residual)]) keep(*norm_of[index(layer.residual)]);
+    const Layer* norm = norm_of[index(layer.src)];
+    if (norm && layer.kind != LayerKind::convolution) {
+      keep(*norm);
+      norm = nullptr;
+    }
+    Layer& added = fused.layers.emplace_back(layer);
+    if (norm) {
+      added.src = norm->src;
+      added.scale = norm->scale;
+      added.shift = norm->shift;
+    }
+  }
+  return fused;
 }
-
-// Output channels [first_block, first_block + blocks) of a convolution.
-struct Part {
-  int first_block, blocks;
-  dnnl::primitive primitive;
-  memory::desc src, dst, scratchpad, weights, bias;
-  std::size_t weights_offset, bias_offset;  // in floats, in the plan's packed weights
-};
 
 struct Step {
   LayerKind kind;
-  int src_slot, dst_slot, residual_slot;
+  int src_slot, dst_slot;
   Value src, dst;
   Extent in, out;
-  int blocks;         // of the output
-  int in_padded = 0;  // channels of the input that a convolution reads
+  int blocks;  // of the output
   int kernel, stride, padding;
-  bool prelu;
-  std::vector<Part> parts;
-  std::vector<float> weights, bias;                  // linear
-  std::vector<float> slope, scale, shift, fc1, fc2;  // per channel: padded to whole blocks
+  std::unique_ptr<Convolution> convolution;
+  std::size_t packed_offset = 0;              // of the convolution's weights, in bytes
+  std::vector<float> weights, bias;           // linear
+  std::vector<float> scale, shift, fc1, fc2;  // per channel: padded to whole blocks
 };
 
-// Which slot of the arena holds which value: a slot is free again after its value's last use.
-class SlotAssignment {
+class CpuPlan final : public Plan, public std::enable_shared_from_this<CpuPlan> {
  public:
-  SlotAssignment(const Network& network, const std::vector<std::size_t>& sizes)
-      : slot_of(sizes.size(), -1), last_use_(sizes.size(), -1) {
-    const int count = static_cast<int>(network.layers.size());
-    for (int i = 0; i < count; ++i)
-      for (Value value : {network.layers[index(i)].src, network.layers[index(i)].residual})
-        if (value >= 0) last_use_[index(value)] = i;
-    last_use_[index(network.output)] = count;
-    slot_of[index(network.input)] = acquire(sizes[index(network.input)]);
-    for (int i = 0; i < count; ++i) {
-      const Layer& layer = network.layers[index(i)];
-      if (layer.residual >= 0) {
-        if (last_use_[index(layer.residual)] != i || layer.residual == layer.src)
-          throw Error(ErrorCode::internal, "layer " + layer.name + ": its residual is used again");
-        slot_of[index(layer.dst)] = slot_of[index(layer.residual)];
-      } else {
-        slot_of[index(layer.dst)] = acquire(sizes[index(layer.dst)]);
-      }
-      if (last_use_[index(layer.src)] == i) free_.push_back(slot_of[index(layer.src)]);
-    }
-  }
+  CpuPlan(const Network& network, const PlanOptions& options, ThreadPool* pool);
 
-  std::vector<int> slot_of;
-  std::vector<std::size_t> slot_sizes;
-
- private:
-  int acquire(std::size_t size) {
-    // The smallest free slot that is large enough, else the largest, which then grows.
-    auto better = [&](int a, int b) {
-      const std::size_t x = slot_sizes[index(a)], y = slot_sizes[index(b)];
-      return (x >= size) != (y >= size) ? x >= size : x >= size ? x < y : x > y;
-    };
-    const auto best = std::min_element(free_.begin(), free_.end(), better);
-    if (best == free_.end()) {
-      slot_sizes.push_back(size);
-      return static_cast<int>(slot_sizes.size()) - 1;
-    }
-    const int slot = *best;
-    free_.erase(best);
-    slot_sizes[index(slot)] = std::max(slot_sizes[index(slot)], size);
-    return slot;
-  }
-
-  std::vector<int> last_use_;
-  std::vector<int> free_;
-};
-
-class OnednnPlan final : public Plan, public std::enable_shared_from_this<OnednnPlan> {
- public:
-  OnednnPlan(const Network& network, int threads);
-
-  std::unique_ptr<Session> create_session() const override;
+  std::unique_ptr<Session> create_session(int threads) const override;
   std::span<const LayerInfo> layers() const override { return infos_; }
   Extent input() const override { return input_; }
   Extent output() const override { return output_; }
 
  private:
-  friend class OnednnSession;
+  friend class CpuSession;
 
   int blocks(int channels) const { return divide_up(channels, block_); }
-  memory::format_tag blocked_tag() const {
-    return block_ == 16 ? memory::format_tag::nChw16c : memory::format_tag::nChw8c;
-  }
   // The network's input is planar and unpadded, every other activation blocked and padded.
-  std::size_t floats(const Network& network, Value value) const {
+  std::size_t bytes(const Network& network, Value value) const {
     const Extent e = network.values[index(value)];
     const int channels = value == network.input ? e.channels : blocks(e.channels) * block_;
-    return static_cast<std::size_t>(channels) * static_cast<std::size_t>(e.height) *
-           static_cast<std::size_t>(e.width);
+    return index(channels) * index(e.height) * index(e.width) * sizeof(float);
   }
   std::vector<float> padded(const std::vector<float>& values) const {
     std::vector<float> result(values);
-    result.resize(static_cast<std::size_t>(blocks(static_cast<int>(values.size())) * block_));
+    result.resize(index(blocks(static_cast<int>(values.size())) * block_));
     return result;
   }
-  void plan_convolution(const Layer& layer, bool from_input, int threads, Step& step, LayerInfo& info);
-  static void plan_linear(const Layer& layer, Step& step, LayerInfo& info);
-  std::size_t reserve(std::size_t bytes);
-  void pack(const Layer& layer, const Step& step, const Part& part, float* plain);
+  void add_step(const Network& network, const Layer& layer, const Slots& slots, const PlanOptions& options);
+  void pack(const Network& network, ThreadPool* pool);
 
-  dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
-  dnnl::stream stream_{engine_};
-  int block_ = channel_block();
+  int block_ = onednn_channel_block();
   Extent input_, output_;
   int input_slot_, output_slot_;
   std::vector<Step> steps_;
   std::vector<LayerInfo> infos_;
-  std::vector<std::size_t> slot_offsets_;  // in floats
-  std::size_t arena_floats_ = 0;
+  std::vector<std::size_t> slot_offsets_;  // in bytes
+  std::size_t arena_bytes_ = 0;
   // All in one piece: many allocations would leave as much again in holes between them.
-  AlignedFloats packed_;
-  std::size_t packed_floats_ = 0;
-  std::size_t plain_floats_ = 0;   // of the largest part, unpacked
-  std::size_t scratch_bytes_ = 0;  // of one part
-  std::size_t max_parts_ = 1;
+  Arena packed_;
   std::size_t value_count_ = 0;
   int max_channels_ = 0;
 };
 
-class OnednnSession final : public Session {
+class CpuSession final : public Session {
  public:
-  explicit OnednnSession(std::shared_ptr<const OnednnPlan> plan);
+  CpuSession(std::shared_ptr<const CpuPlan> plan, int threads);
 
   float* input() override { return slot(plan_->input_slot_); }
   const float* output() const override { return output_.data(); }
@@ -202,238 +126,163 @@ class OnednnSession final : public Session {
   void run_until(int layer, std::vector<float>& chw) override;
 
  private:
-  struct Arguments {
-    dnnl_primitive_t primitive;
-    std::vector<memory> memories;  // keeps what `list` refers to
-    std::vector<dnnl_exec_arg_t> list;
-  };
-
-  float* slot(int slot) const { return arena_.data() + plan_->slot_offsets_[index(slot)]; }
-  void bind(const Step& step);
+  float* slot(int slot) const {
+    return reinterpret_cast<float*>(arena_.data() + plan_->slot_offsets_[index(slot)]);
+  }
   void set_valid(int height, int width);
   void run_step(std::size_t i, ThreadPool* pool, bool bare = false);
-  void run_part(const Step& step, std::size_t part, bool bare);
   void run_blocks(const Step& step, int first, int count);
   void squeeze(const Step& step);
 
-  std::shared_ptr<const OnednnPlan> plan_;
+  std::shared_ptr<const CpuPlan> plan_;
   const kernels::Kernels& kernels_ = kernels::select();
-  AlignedFloats arena_;
-  AlignedFloats scratch_;
-  std::vector<dnnl::stream> streams_;              // one for each part: parts run at the same time
-  std::vector<std::vector<Arguments>> arguments_;  // [step][part]
-  std::vector<std::pair<int, int>> valid_;         // height, width of every value
-  std::vector<float> mean_, gate_;                 // squeeze-and-excite
+  Arena arena_, scratch_;
+  std::vector<std::unique_ptr<Convolution::Bound>> convolutions_;  // of each step; null: another kind
+  std::vector<std::pair<int, int>> valid_;                         // height, width of every value
+  std::vector<float> mean_, gate_;                                 // squeeze-and-excite
   std::vector<float> output_;
 };
 
-dnnl::convolution_forward::primitive_desc convolution_desc(const dnnl::engine& engine, const Layer& layer,
-                                                           const memory::desc& src,
-                                                           const memory::desc& weights,
-                                                           const memory::desc& bias,
-                                                           const memory::desc& dst) {
-  dnnl::primitive_attr attributes;
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  if (layer.residual >= 0) {
-    dnnl::post_ops post_ops;
-    post_ops.append_sum(1.0f);
-    attributes.set_post_ops(post_ops);
-  }
-  const memory::dims strides = {layer.stride, layer.stride}, padding = {layer.padding, layer.padding};
-  constexpr auto kind = dnnl::prop_kind::forward_inference;
-  constexpr auto algorithm = dnnl::algorithm::convolution_direct;
-#if DNNL_VERSION_MAJOR >= 3
-  return {engine, kind, algorithm, src, weights, bias, dst, strides, padding, padding, attributes};
-#else
-  return {{kind, algorithm, src, weights, bias, dst, strides, padding, padding}, attributes, engine};
-#endif
-}
-
-OnednnPlan::OnednnPlan(const Network& network, int threads)
+CpuPlan::CpuPlan(const Network& network, const PlanOptions& options, ThreadPool* pool)
     : input_(network.values[index(network.input)]),
       output_(network.values[index(network.output)]),
       value_count_(network.values.size()) {
+  const Network fused = with_norms_fused(network);
   std::vector<std::size_t> sizes;
-  for (Value value = 0; value < static_cast<Value>(network.values.size()); ++value)
-    sizes.push_back(floats(network, value));
-  const SlotAssignment slots(network, sizes);
+  for (Value value = 0; value < static_cast<Value>(fused.values.size()); ++value)
+    sizes.push_back(bytes(fused, value));
+  const Slots slots = assign_slots(fused, sizes);
   for (std::size_t size : slots.slot_sizes) {
-    slot_offsets_.push_back(arena_floats_);
-    arena_floats_ += align_up(size * sizeof(float)) / sizeof(float);
+    slot_offsets_.push_back(arena_bytes_);
+    arena_bytes_ += align_up(size);
   }
-  input_slot_ = slots.slot_of[index(network.input)];
-  output_slot_ = slots.slot_of[index(network.output)];
+  input_slot_ = slots.slot_of[index(fused.input)];
+  output_slot_ = slots.slot_of[index(fused.output)];
+  for (const Layer& layer : fused.layers) add_step(fused, layer, slots, options);
+  pack(fused, pool);
+}
 
-  for (const Layer& layer : network.layers) {
-    const Extent in = network.values[index(layer.src)], out = network.values[index(layer.dst)];
-    Step step{.kind = layer.kind,
-              .src_slot = slots.slot_of[index(layer.src)],
-              .dst_slot = slots.slot_of[index(layer.dst)],
-              .residual_slot = slots.slot_of[index(layer.dst)],
-              .src = layer.src,
-              .dst = layer.dst,
-              .in = in,
-              .out = out,
-              .blocks = blocks(out.channels),
-              .kernel = layer.kernel,
-              .stride = layer.stride,
-              .padding = layer.padding,
-              .prelu = !layer.weights.slope.empty(),
-              .parts = {},
-              .weights = {},
-              .bias = {},
-              .slope = padded(layer.weights.slope),
-              .scale = padded(layer.scale),
-              .shift = padded(layer.shift),
-              .fc1 = layer.fc1,
-              .fc2 = layer.fc2};
-    auto text = [](const Extent& e) {
-      return std::to_string(e.channels) + "x" + std::to_string(e.height) + "x" + std::to_string(e.width);
-    };
-    LayerInfo info{layer.name, layer.kind, text(in) + " -> " + text(out), "kernels", 0, 0};
-    info.bytes = sizeof(float) * static_cast<double>(sizes[index(layer.src)] + sizes[index(layer.dst)]);
-    if (layer.residual >= 0) info.bytes += sizeof(float) * static_cast<double>(sizes[index(layer.residual)]);
-    if (layer.kind == LayerKind::linear) plan_linear(layer, step, info);
-    if (layer.kind == LayerKind::convolution)
-      plan_convolution(layer, layer.src == network.input, threads, step, info);
-    else if (layer.src == network.input)
-      throw Error(ErrorCode::internal,
-                  "layer " + layer.name + ": only a convolution reads the network's input");
-    max_parts_ = std::max(max_parts_, step.parts.size());
-    max_channels_ = std::max(max_channels_, step.blocks * block_);
-    steps_.push_back(std::move(step));
-    infos_.push_back(std::move(info));
+void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& slots,
+                       const PlanOptions& options) {
+  const Extent in = network.values[index(layer.src)], out = network.values[index(layer.dst)];
+  Step step{.kind = layer.kind,
+            .src_slot = slots.slot_of[index(layer.src)],
+            .dst_slot = slots.slot_of[index(layer.dst)],
+            .src = layer.src,
+            .dst = layer.dst,
+            .in = in,
+            .out = out,
+            .blocks = blocks(out.channels),
+            .kernel = layer.kernel,
+            .stride = layer.stride,
+            .padding = layer.padding,
+            .convolution = nullptr,
+            .weights = {},
+            .bias = {},
+            .scale = padded(layer.scale),
+            .shift = padded(layer.shift),
+            .fc1 = layer.fc1,
+            .fc2 = layer.fc2};
+  LayerInfo info{layer.name, layer.kind, text(in) + " -> " + text(out), "kernels", 0, 0};
+  for (Value value : {layer.src, layer.dst, layer.residual})
+    if (value >= 0) info.bytes += static_cast<double>(bytes(network, value));
+  if (layer.kind == LayerKind::convolution) {
+    step.convolution = make_convolution({.layer = layer,
+                                         .in = in,
+                                         .out = out,
+                                         .block = block_,
+                                         .planar = layer.src == network.input,
+                                         .threads = options.threads,
+                                         .precision = options.precision,
+                                         .half_weights = options.half_weights},
+                                        options);
+    info.implementation = step.convolution->implementation();
+    info.shape += " k" + std::to_string(layer.kernel) + " s" + std::to_string(layer.stride);
+    info.multiply_adds = static_cast<double>(in.channels) * out.channels * layer.kernel * layer.kernel *
+                         out.height * out.width;
+    info.bytes += static_cast<double>(step.convolution->packed_bytes());
+  } else if (layer.src == network.input) {
+    throw Error(ErrorCode::internal,
+                "layer " + layer.name + ": only a convolution reads the network's input");
   }
-
-  packed_ = AlignedFloats(packed_floats_);
-  const AlignedFloats plain(plain_floats_);
-  for (std::size_t i = 0; i < steps_.size(); ++i)
-    for (const Part& part : steps_[i].parts) pack(network.layers[i], steps_[i], part, plain.data());
-}
-
-std::size_t OnednnPlan::reserve(std::size_t bytes) {
-  const std::size_t offset = packed_floats_;
-  packed_floats_ += align_up(bytes) / sizeof(float);
-  return offset;
-}
-
-void OnednnPlan::plan_convolution(const Layer& layer, bool from_input, int threads, Step& step,
-                                  LayerInfo& info) {
-  const Extent in = step.in, out = step.out;
-  const int in_padded = step.in_padded = from_input ? in.channels : blocks(in.channels) * block_;
-  const std::size_t block_weights = static_cast<std::size_t>(block_) * static_cast<std::size_t>(in_padded) *
-                                    static_cast<std::size_t>(layer.kernel * layer.kernel);
-  const int blocks_by_size = std::max(1, static_cast<int>(kMaxPartBytes / (block_weights * sizeof(float))));
-  const int part_blocks = std::min(divide_up(step.blocks, threads), blocks_by_size);
-
-  const auto f32 = memory::data_type::f32;
-  const memory::desc src({1, in_padded, in.height, in.width}, f32,
-                         from_input ? memory::format_tag::nchw : blocked_tag());
-  for (int first = 0; first < step.blocks; first += part_blocks) {
-    const int count = std::min(part_blocks, step.blocks - first);
-    const int channels = count * block_;
-    const memory::desc any({channels, in_padded, layer.kernel, layer.kernel}, f32, memory::format_tag::any);
-    const memory::desc bias({channels}, f32, memory::format_tag::x);
-    const memory::desc dst({1, channels, out.height, out.width}, f32, blocked_tag());
-    const auto desc = convolution_desc(engine_, layer, src, any, bias, dst);
-    Part part{.first_block = first,
-              .blocks = count,
-              .primitive = dnnl::convolution_forward(desc),
-              .src = src,
-              .dst = dst,
-              .scratchpad = desc.scratchpad_desc(),
-              .weights = desc.weights_desc(),
-              .bias = bias,
-              .weights_offset = reserve(desc.weights_desc().get_size()),
-              .bias_offset = reserve(bias.get_size())};
-    plain_floats_ = std::max(plain_floats_, static_cast<std::size_t>(count) * block_weights);
-    scratch_bytes_ = std::max(scratch_bytes_, align_up(part.scratchpad.get_size()));
-    info.implementation = desc.impl_info_str();
-    step.parts.push_back(std::move(part));
+  if (layer.kind == LayerKind::linear) {
+    if (in.height != 1 || in.width != 1)
+      throw Error(ErrorCode::internal, "layer " + layer.name + ": a linear layer reads one pixel");
+    step.bias = layer.weights.bias;
+    step.weights.resize(index(in.channels) * step.bias.size());
+    layer.weights.fill(0, out.channels, step.weights.data());
+    info.multiply_adds = static_cast<double>(step.weights.size());
+    info.bytes += sizeof(float) * static_cast<double>(step.weights.size());
   }
-  info.shape += " k" + std::to_string(layer.kernel) + " s" + std::to_string(layer.stride);
-  const double weights = static_cast<double>(in.channels) * out.channels * layer.kernel * layer.kernel;
-  info.multiply_adds = weights * out.height * out.width;
-  info.bytes += weights * sizeof(float);
+  max_channels_ = std::max(max_channels_, step.blocks * block_);
+  steps_.push_back(std::move(step));
+  infos_.push_back(std::move(info));
 }
 
-void OnednnPlan::plan_linear(const Layer& layer, Step& step, LayerInfo& info) {
-  if (step.in.height != 1 || step.in.width != 1)
-    throw Error(ErrorCode::internal, "layer " + layer.name + ": a linear layer reads one pixel");
-  step.bias = layer.weights.bias;
-  step.weights.resize(index(step.in.channels) * step.bias.size());
-  layer.weights.fill(0, step.out.channels, step.weights.data());
-  info.multiply_adds = static_cast<double>(step.weights.size());
-  info.bytes += sizeof(float) * static_cast<double>(step.weights.size());
-}
-
-// `plain` holds plain_floats_.
-void OnednnPlan::pack(const Layer& layer, const Step& step, const Part& part, float* plain) {
-  const memory::dims shape = {part.blocks * block_, step.in_padded, layer.kernel, layer.kernel};
-  const int first = part.first_block * block_, taps = layer.kernel * layer.kernel;
-  const int out_channels =
-      std::min(static_cast<int>(shape[0]), static_cast<int>(layer.weights.bias.size()) - first);
-  const std::size_t row = static_cast<std::size_t>(step.in.channels * taps),
-                    padded_row = static_cast<std::size_t>(shape[1] * taps);
-  layer.weights.fill(first, out_channels, plain);
-  // Spread the rows out to their padded length, the last first: each moves to a higher address.
-  for (int o = out_channels - 1; o >= 0 && padded_row != row; --o) {
-    float* to = plain + static_cast<std::size_t>(o) * padded_row;
-    std::memmove(to, plain + static_cast<std::size_t>(o) * row, row * sizeof(float));
-    std::fill(to + row, to + padded_row, 0.0f);
+void CpuPlan::pack(const Network& network, ThreadPool* pool) {
+  struct Task {
+    std::size_t step;
+    int part;
+  };
+  std::vector<Task> tasks;
+  std::size_t packed_bytes = 0, plain_floats = 0;
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    Step& step = steps_[i];
+    if (!step.convolution) continue;
+    step.packed_offset = packed_bytes;
+    packed_bytes += align_up(step.convolution->packed_bytes());
+    plain_floats = std::max(plain_floats, step.convolution->plain_floats());
+    for (int part = 0; part < step.convolution->pack_tasks(); ++part) tasks.push_back({i, part});
   }
-  std::fill(plain + index(out_channels) * padded_row, plain + static_cast<std::size_t>(shape[0]) * padded_row,
-            0.0f);
-  memory src({shape, memory::data_type::f32, memory::format_tag::oihw}, engine_, plain);
-  memory dst(part.weights, engine_, packed_.data() + part.weights_offset);
-  dnnl::reorder(src, dst).execute(stream_, src, dst);
-  stream_.wait();
-  std::copy_n(layer.weights.bias.data() + first, out_channels, packed_.data() + part.bias_offset);
+  packed_ = Arena(packed_bytes);
+  const int threads = pool ? pool->threads() : 1;
+  std::vector<std::vector<float>> plain(index(threads));
+  const auto pack_one = [&](int task, int worker) {
+    const auto [i, part] = tasks[index(task)];
+    std::vector<float>& buffer = plain[index(worker)];
+    buffer.resize(plain_floats);
+    const Layer& layer = network.layers[i];
+    try {
+      onednn_errors("plan", [&] {
+        steps_[i].convolution->pack(part, layer.weights, buffer.data(),
+                                    packed_.data() + steps_[i].packed_offset);
+      });
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::unsupported) throw;
+      throw Error(error.code(), "layer " + layer.name + ": " + error.what());
+    }
+  };
+  if (pool)
+    pool->run(static_cast<int>(tasks.size()), pack_one);
+  else
+    for (int task = 0; task < static_cast<int>(tasks.size()); ++task) pack_one(task, 0);
 }
 
-std::unique_ptr<Session> OnednnPlan::create_session() const {
-  return translated("session", [&] { return std::make_unique<OnednnSession>(shared_from_this()); });
+std::unique_ptr<Session> CpuPlan::create_session(int threads) const {
+  return onednn_errors("session", [&] { return std::make_unique<CpuSession>(shared_from_this(), threads); });
 }
 
-OnednnSession::OnednnSession(std::shared_ptr<const OnednnPlan> plan)
+CpuSession::CpuSession(std::shared_ptr<const CpuPlan> plan, int threads)
     : Session(plan->input_),
       plan_(std::move(plan)),
-      arena_(plan_->arena_floats_),
-      scratch_(plan_->scratch_bytes_ * plan_->max_parts_ / sizeof(float)),
+      arena_(plan_->arena_bytes_),
       valid_(plan_->value_count_),
       mean_(index(plan_->max_channels_)),
       gate_(index(plan_->max_channels_)),
       output_(index(plan_->output_.channels * plan_->output_.height * plan_->output_.width)) {
-  for (std::size_t i = 0; i < plan_->max_parts_; ++i) streams_.emplace_back(plan_->engine_);
-  for (const Step& step : plan_->steps_) bind(step);
+  std::size_t scratch_bytes = 0;
+  for (const Step& step : plan_->steps_)
+    if (step.convolution) scratch_bytes = std::max(scratch_bytes, step.convolution->scratch_bytes(threads));
+  scratch_ = Arena(scratch_bytes);
+  for (const Step& step : plan_->steps_)
+    convolutions_.push_back(
+        step.convolution ? step.convolution->bind(plan_->packed_.data() + step.packed_offset,
+                                                  slot(step.src_slot), slot(step.dst_slot), scratch_.data())
+                         : nullptr);
   set_valid(input_extent_.height, input_extent_.width);
 }
 
-void OnednnSession::bind(const Step& step) {
-  std::vector<Arguments>& all = arguments_.emplace_back();
-  const std::size_t plane = static_cast<std::size_t>(step.out.height) *
-                            static_cast<std::size_t>(step.out.width) *
-                            static_cast<std::size_t>(plan_->block_);
-  for (std::size_t i = 0; i < step.parts.size(); ++i) {
-    const Part& part = step.parts[i];
-    Arguments& arguments = all.emplace_back();
-    arguments.primitive = part.primitive.get();
-    auto add = [&](int key, memory value) {
-      arguments.list.push_back({key, value.get()});
-      arguments.memories.push_back(std::move(value));
-    };
-    float* dst = slot(step.dst_slot) + static_cast<std::size_t>(part.first_block) * plane;
-    add(DNNL_ARG_SRC, memory(part.src, plan_->engine_, slot(step.src_slot)));
-    add(DNNL_ARG_WEIGHTS, memory(part.weights, plan_->engine_, plan_->packed_.data() + part.weights_offset));
-    add(DNNL_ARG_BIAS, memory(part.bias, plan_->engine_, plan_->packed_.data() + part.bias_offset));
-    add(DNNL_ARG_DST, memory(part.dst, plan_->engine_, dst));
-    if (part.scratchpad.get_size() > 0)
-      add(DNNL_ARG_SCRATCHPAD, memory(part.scratchpad, plan_->engine_,
-                                      scratch_.data() + i * plan_->scratch_bytes_ / sizeof(float)));
-  }
-}
-
-void OnednnSession::set_valid(int height, int width) {
+void CpuSession::set_valid(int height, int width) {
   valid_[index(plan_->steps_.front().src)] = {height, width};
   for (const Step& step : plan_->steps_) {
     const auto [h, w] = valid_[index(step.src)];
@@ -444,7 +293,7 @@ void OnednnSession::set_valid(int height, int width) {
   }
 }
 
-void OnednnSession::run(ThreadPool* pool, int valid_height, int valid_width) {
+void CpuSession::run(ThreadPool* pool, int valid_height, int valid_width) {
   set_valid(valid_height, valid_width);
   for (std::size_t i = 0; i < plan_->steps_.size(); ++i) run_step(i, pool);
   const Extent out = plan_->output_;
@@ -453,11 +302,11 @@ void OnednnSession::run(ThreadPool* pool, int valid_height, int valid_width) {
   float* dst = output_.data();
   for (int pixel = 0; pixel < pixels; ++pixel)
     for (int channel = 0; channel < out.channels; ++channel)
-      *dst++ = src[(static_cast<std::size_t>(channel / block) * index(pixels) + index(pixel)) * index(block) +
+      *dst++ = src[(index(channel / block) * index(pixels) + index(pixel)) * index(block) +
                    index(channel % block)];
 }
 
-void OnednnSession::run_until(int layer, std::vector<float>& chw) {
+void CpuSession::run_until(int layer, std::vector<float>& chw) {
   for (std::size_t i = 0; i <= index(layer); ++i) run_step(i, nullptr);
   const Step& step = plan_->steps_[index(layer)];
   const std::size_t pixels = index(step.out.height * step.out.width), block = index(plan_->block_);
@@ -468,17 +317,10 @@ void OnednnSession::run_until(int layer, std::vector<float>& chw) {
       chw[c * pixels + p] = src[((c / block) * pixels + p) * block + c % block];
 }
 
-void OnednnSession::run_step(std::size_t i, ThreadPool* pool, bool bare) {
+void CpuSession::run_step(std::size_t i, ThreadPool* pool, bool bare) {
   const Step& step = plan_->steps_[i];
+  if (step.kind == LayerKind::convolution) return convolutions_[i]->run(pool, bare);
   if (step.kind == LayerKind::squeeze_excite) squeeze(step);
-  if (step.kind == LayerKind::convolution) {
-    auto task = [this, &step, bare](int part, int) { run_part(step, index(part), bare); };
-    if (pool && step.parts.size() > 1)
-      pool->run(static_cast<int>(step.parts.size()), task);
-    else
-      for (std::size_t part = 0; part < step.parts.size(); ++part) task(static_cast<int>(part), 0);
-    return;
-  }
   if (step.kind == LayerKind::linear) {
     kernels_.linear(slot(step.src_slot), step.weights.data(), step.bias.data(), step.in.channels,
                     step.out.channels, slot(step.dst_slot));
@@ -490,24 +332,7 @@ void OnednnSession::run_step(std::size_t i, ThreadPool* pool, bool bare) {
   pool->run(divide_up(step.blocks, each), task);
 }
 
-void OnednnSession::run_part(const Step& step, std::size_t part, bool bare) {
-  const Arguments& arguments = arguments_[static_cast<std::size_t>(&step - plan_->steps_.data())][part];
-  translated("convolution", [&] {
-    dnnl::error::wrap_c_api(
-        dnnl_primitive_execute(arguments.primitive, streams_[part].get(),
-                               static_cast<int>(arguments.list.size()), arguments.list.data()),
-        "could not execute a convolution");
-    streams_[part].wait();
-  });
-  if (!step.prelu || bare) return;
-  // While this part's result is still in cache.
-  const int pixels = step.out.height * step.out.width, block = plan_->block_;
-  const int first = step.parts[part].first_block;
-  kernels_.prelu(slot(step.dst_slot) + index(first) * index(pixels) * index(block),
-                 step.slope.data() + first * block, step.parts[part].blocks, pixels, block);
-}
-
-void OnednnSession::run_blocks(const Step& step, int first, int count) {
+void CpuSession::run_blocks(const Step& step, int first, int count) {
   const int block = plan_->block_;
   const int in_plane = step.in.height * step.in.width, out_plane = step.out.height * step.out.width;
   const float* src = slot(step.src_slot) + index(first) * index(in_plane) * index(block);
@@ -536,7 +361,7 @@ void OnednnSession::run_blocks(const Step& step, int first, int count) {
   }
 }
 
-void OnednnSession::squeeze(const Step& step) {
+void CpuSession::squeeze(const Step& step) {
   const std::size_t channels = index(step.in.channels), squeezed = step.fc1.size() / channels;
   kernels_.global_average(slot(step.src_slot), step.blocks, step.in.height * step.in.width, plan_->block_,
                           mean_.data());
@@ -552,39 +377,15 @@ void OnednnSession::squeeze(const Step& step) {
   for (std::size_t c = 0; c < channels; ++c) gate_[c] = 1.0f / (1.0f + std::exp(-gate_[c]));
 }
 
-struct OpenMp {
-  void (*set_num_threads)(int);
-  int (*get_max_threads)();
-};
-
-// Looked up at run time: the library must use the OpenMP runtime that oneDNN loaded, whichever that is.
-const OpenMp& open_mp() {
-  static const OpenMp functions = {
-      reinterpret_cast<void (*)(int)>(::dlsym(RTLD_DEFAULT, "omp_set_num_threads")),
-      reinterpret_cast<int (*)()>(::dlsym(RTLD_DEFAULT, "omp_get_max_threads")),
-  };
-  return functions;
-}
-
 }  // namespace
 
-void enter_worker_thread() {
-  if (open_mp().set_num_threads) open_mp().set_num_threads(1);
-}
-
-SingleThreadedScope::SingleThreadedScope()
-    : previous_(open_mp().get_max_threads ? open_mp().get_max_threads() : 1) {
-  enter_worker_thread();
-}
-
-SingleThreadedScope::~SingleThreadedScope() {
-  if (open_mp().set_num_threads) open_mp().set_num_threads(previous_);
-}
-
-std::shared_ptr<const Plan> plan_onednn(const Network& network, int threads) {
+std::shared_ptr<const Plan> plan_cpu(const Network& network, const PlanOptions& options, ThreadPool* pool) {
+  if (options.precision == Precision::bf16 && !onednn_has_bf16())
+    throw Error(ErrorCode::unsupported,
+                "precision is bf16, which this CPU cannot multiply (it has no AVX512-BF16); expected f32");
   const SingleThreadedScope scope;  // oneDNN plans for as many threads as OpenMP would use here
-  return translated("plan", [&]() -> std::shared_ptr<const Plan> {
-    return std::make_shared<OnednnPlan>(network, std::max(1, threads));
+  return onednn_errors("plan", [&]() -> std::shared_ptr<const Plan> {
+    return std::make_shared<CpuPlan>(network, options, pool);
   });
 }
 

@@ -1,5 +1,4 @@
-// Convolutions on oneDNN (2.6 or 3.x), the rest on kernels/. The only file that includes dnnl.hpp is its
-// .cpp.
+// Plans for this CPU: convolutions on oneDNN (2.6 or 3.x) and on our own kernels, the rest on kernels/.
 #pragma once
 
 #include <memory>
@@ -8,25 +7,14 @@
 
 namespace adaface::nn {
 
-// Packs the weights and chooses implementations. Each convolution is split by output channels into at least
-// `threads` parts; parts never change a result, since every output is computed by the same sequence of
-// operations in any split. Throws what Network's fill functions throw, out_of_memory, internal.
-std::shared_ptr<const Plan> plan_onednn(const Network& network, int threads);
+class ThreadPool;
 
-// oneDNN brings an OpenMP runtime whose threads spin between parallel regions; we spread work over our own,
-// which sleep. Call on each thread of a pool: primitives then run on the calling thread alone.
-void enter_worker_thread();
-
-// The same for the caller's thread, for the lifetime of the object; its own setting comes back afterwards.
-class SingleThreadedScope {
- public:
-  SingleThreadedScope();
-  ~SingleThreadedScope();
-  SingleThreadedScope(const SingleThreadedScope&) = delete;
-  SingleThreadedScope& operator=(const SingleThreadedScope&) = delete;
-
- private:
-  int previous_;
-};
+// Packs the weights and chooses implementations. Work inside a layer is divided into at least options.threads
+// parts; parts never change a result, since every output is computed by the same sequence of operations in
+// any division. A batch norm that only one convolution reads becomes part of it. `pool` shares out the
+// packing; null: this thread alone. Throws what Network's fill functions throw; out_of_memory, internal;
+// unsupported for bf16 on a CPU that does not multiply it.
+std::shared_ptr<const Plan> plan_cpu(const Network& network, const PlanOptions& options,
+                                     ThreadPool* pool = nullptr);
 
 }  // namespace adaface::nn
