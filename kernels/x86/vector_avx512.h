@@ -24,6 +24,9 @@ struct Vector {
   static void prefetch(const unsigned char* at) {
     _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0);
   }
+  static void prefetch_second_level(const unsigned char* at) {
+    _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
+  }
   static Type max(Type a, Type b) { return _mm512_max_ps(a, b); }
   static Type min(Type a, Type b) { return _mm512_min_ps(a, b); }
   static Type multiply_add(float a, Type b, Type c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }
