@@ -125,7 +125,7 @@ void bench_network(const Arguments& arguments) {
   const std::string architecture = weights.info().architecture;
   if (!arguments.net.empty() && arguments.net != architecture)
     throw ModelError("--net " + arguments.net + ": the weight file holds " + architecture);
-  Embedder embedder = make_embedder(weights, arguments.thread_count());
+  Embedder embedder = make_embedder(weights, arguments, arguments.thread_count());
   if (arguments.layers) {
     const NetworkProfile profile = embedder.profile(arguments.repetitions);
     return arguments.json ? print_layers_json(architecture, profile) : print_layers(architecture, profile);
