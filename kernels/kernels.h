@@ -63,6 +63,10 @@ struct Kernels {
   void (*linear)(const float* src, const float* weights, const float* bias, int inputs, int outputs,
                  float* dst);
 
+  // dst[o] = (sum over i < inputs of rows[o * inputs + i] * src[i]) * scale[o] + bias[o], summed in float32.
+  void (*dense)(const float* src, const float* rows, int inputs, int outputs, const float* scale,
+                const float* bias, float* dst);
+
   // dst{blocks, ceil(height / stride), ceil(width / stride)}: every stride-th pixel.
   void (*subsample)(const float* src, int blocks, int height, int width, int block, int stride, float* dst);
 

@@ -20,23 +20,6 @@ Isa cap() {
                              : Isa::avx512;
 }
 
-Kernels for_this_cpu() {
-  Kernels table = definitions();
-  const Isa most = cap();
-  if (most >= Isa::avx2 && __builtin_cpu_supports("avx2")) {
-    table.dot_products = x86::dot_products_avx2;
-    if (__builtin_cpu_supports("fma")) table.multiply_adds = x86::multiply_adds_avx2;
-  }
-  if (most >= Isa::avx512 && __builtin_cpu_supports("avx512f")) {
-    table.multiply_adds = x86::multiply_adds_avx512;
-    table.to_bf16 = x86::to_bf16_avx512;
-    if (__builtin_cpu_supports("avx512bw"))
-      table.dot_products =
-          __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni : x86::dot_products_avx512bw;
-  }
-  return table;
-}
-
 bool has_avx2() {
   return cap() >= Isa::avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("f16c");
@@ -45,6 +28,25 @@ bool has_avx2() {
 bool has_avx512() {
   return cap() >= Isa::avx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+Kernels for_this_cpu() {
+  Kernels table = definitions();
+  const Isa most = cap();
+  if (most >= Isa::avx2 && __builtin_cpu_supports("avx2")) {
+    table.dot_products = x86::dot_products_avx2;
+    if (__builtin_cpu_supports("fma")) table.multiply_adds = x86::multiply_adds_avx2;
+    if (has_avx2()) table.dense = x86::dense_avx2;
+  }
+  if (most >= Isa::avx512 && __builtin_cpu_supports("avx512f")) {
+    table.multiply_adds = x86::multiply_adds_avx512;
+    table.to_bf16 = x86::to_bf16_avx512;
+    table.dense = x86::dense_avx512;
+    if (__builtin_cpu_supports("avx512bw"))
+      table.dot_products =
+          __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni : x86::dot_products_avx512bw;
+  }
+  return table;
 }
 
 WinogradKernels winograd_avx512() {
@@ -74,6 +76,7 @@ const Kernels& definitions() {
       .to_bf16 = reference::to_bf16,
       .prelu = reference::prelu,
       .linear = reference::linear,
+      .dense = reference::dense,
       .subsample = reference::subsample,
       .max_pool = reference::max_pool,
       .global_average = reference::global_average,

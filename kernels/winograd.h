@@ -11,7 +11,9 @@
 // order:
 //   activations  {channels / block, height, width, block}
 //   transformed input V   {position, in_blocks, tiles, block}
-//   transformed weights U {position, in_blocks * block, panel} for each panel of output channels
+//   transformed weights U {position, in_blocks * block, panel} for each panel of output channels, with a
+//   cache
+//                         line of padding after each position: strides of whole pages would share cache sets
 //   products M            {panel / block, position, tiles, block}
 // With bfloat16 arithmetic V holds bfloat16, and U pairs of them: {position, in_blocks * block / 2, panel,
 // 2}.
@@ -110,10 +112,11 @@ struct WinogradKernels {
   int block;  // channels that lie together; 0: no version for this CPU is worth using
   int panel;  // output channels for which weights lie together: a multiple of block
 
-  // src {rows, in, 3, 3}, rows <= panel, to U of one panel; channels past `rows` and `in` become zeros.
-  // `type` f16: the caller knows that no transformed weight passes 65504.
-  void (*weights)(const WinogradGrid& grid, const float* src, int rows, int in, int in_blocks,
-                  WinogradType type, void* dst);
+  // src {rows, in, 3, 3}, rows <= panel, each row times its `scale` {rows} or, null, as it is, to U of one
+  // panel; channels past `rows` and `in` become zeros. `type` f16: the caller knows that no transformed
+  // weight passes 65504. `keep`: U is for later and need not pass through the cache.
+  void (*weights)(const WinogradGrid& grid, const float* src, const float* scale, int rows, int in,
+                  int in_blocks, WinogradType type, bool keep, void* dst);
 
   // One block of channels of one image, src {height, width, block}, into V. `scratch`: winograd_scratch().
   void (*input)(const WinogradInput& shape, const float* src, float* v, float* scratch);
@@ -133,6 +136,12 @@ struct WinogradKernels {
   void (*multiply_bf16)(const WinogradGrid& grid, int images, int in_blocks, const void* u,
                         const std::uint16_t* v, float* m);
 };
+
+// Bytes of U from one position to the next.
+static constexpr std::size_t winograd_position_bytes(int in_blocks, int block, int panel, WinogradType type) {
+  const std::size_t elements = static_cast<std::size_t>(in_blocks * block) * static_cast<std::size_t>(panel);
+  return elements * (type == WinogradType::f32 ? 4 : 2) + 64;
+}
 
 // Floats that `input` needs: six padded rows and their transforms.
 static constexpr std::size_t winograd_scratch(int width, int block) {

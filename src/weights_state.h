@@ -17,8 +17,8 @@ namespace adaface {
 struct Weights::State {
   explicit State(const std::filesystem::path& path) : file(path), name(io::printable(path)) {}
 
-  // The plan of network `key`, made of what `describe` gives when no session holds one already; `pool` shares out
-  // that work. Thread-safe.
+  // The plan of network `key`, made of what `describe` gives when no session holds one already; `pool` shares
+  // out that work. Thread-safe.
   std::shared_ptr<const nn::Plan> plan(const std::string& key, const nn::PlanOptions& options,
                                        const std::function<nn::Network()>& describe,
                                        nn::ThreadPool* pool = nullptr);
@@ -27,6 +27,9 @@ struct Weights::State {
   const std::string name;
 
  private:
+  // Every tensor, shared out; throws corrupt. `keep`: they will be read again soon.
+  void verify(nn::ThreadPool* pool, bool keep) const;
+
   std::mutex mutex_;
   std::map<std::pair<std::string, nn::PlanOptions>, std::weak_ptr<const nn::Plan>> plans_;
 };

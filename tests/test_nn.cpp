@@ -40,12 +40,14 @@ struct Case {
 struct Filled {
   Floats weights, bias, slope;
   ConvolutionWeights describe(std::size_t row) const {
-    return {[this, row](int first, int count, float* dst) {
-              std::copy_n(
-                  weights.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(first) * row),
+    ConvolutionWeights result;
+    result.fill = [this, row](int first, int count, float* dst) {
+      std::copy_n(weights.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(first) * row),
                   static_cast<std::size_t>(count) * row, dst);
-            },
-            bias, slope};
+    };
+    result.bias = bias;
+    result.slope = slope;
+    return result;
   }
 };
 

@@ -84,6 +84,15 @@ void linear(const float* src, const float* weights, const float* bias, int input
   }
 }
 
+void dense(const float* src, const float* rows, int inputs, int outputs, const float* scale,
+           const float* bias, float* dst) {
+  for (int o = 0; o < outputs; ++o, rows += inputs) {
+    float sum = 0;
+    for (int i = 0; i < inputs; ++i) sum += rows[i] * src[i];
+    dst[o] = sum * scale[o] + bias[o];
+  }
+}
+
 void subsample(const float* src, int blocks, int height, int width, int block, int stride, float* dst) {
   for (int b = 0; b < blocks; ++b)
     for (int y = 0; y < height; y += stride)

@@ -22,6 +22,8 @@ void to_bf16(const float* src, const float* scale, const float* shift, std::uint
              int pixels, int block);
 void prelu(float* data, const float* slope, int blocks, int pixels, int block);
 void linear(const float* src, const float* weights, const float* bias, int inputs, int outputs, float* dst);
+void dense(const float* src, const float* rows, int inputs, int outputs, const float* scale,
+           const float* bias, float* dst);
 void subsample(const float* src, int blocks, int height, int width, int block, int stride, float* dst);
 void max_pool(const Kernels::MaxPool& shape, const float* src, float* dst);
 void global_average(const float* src, int blocks, int pixels, int block, float* dst);

@@ -18,8 +18,9 @@ struct Vector {
   static Type load(const float* at) { return _mm256_load_ps(at); }
   static Type load_unaligned(const float* at) { return _mm256_loadu_ps(at); }
   static void store(float* at, Type value) { _mm256_store_ps(at, value); }
-  static void stream(float* at, Type value) { _mm256_stream_ps(at, value); }
-  static void finish_streams() { _mm_sfence(); }
+  // Half a cache line at a time, streams would write each line twice.
+  static void stream(float* at, Type value) { _mm256_store_ps(at, value); }
+  static void finish_streams() {}
   static void prefetch(const unsigned char* at) {
     _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0);
   }
@@ -28,6 +29,7 @@ struct Vector {
   }
   static Type max(Type a, Type b) { return _mm256_max_ps(a, b); }
   static Type min(Type a, Type b) { return _mm256_min_ps(a, b); }
+  static Type multiply_add(Type a, Type b, Type c) { return _mm256_fmadd_ps(a, b, c); }
   static Type multiply_add(float a, Type b, Type c) { return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c); }
 
   static Type load_f16(const unsigned char* at) {
@@ -50,10 +52,11 @@ struct Vector {
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     return _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
   }
+  template <bool kStream>
   static void store_bf16_pairs(unsigned char* at, Type even, Type odd) {
     const __m256i high = _mm256_and_si256(rounded(odd), _mm256_set1_epi32(-65536));
-    _mm256_stream_si256(reinterpret_cast<__m256i*>(at),
-                        _mm256_or_si256(_mm256_srli_epi32(rounded(even), 16), high));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(at),
+                       _mm256_or_si256(_mm256_srli_epi32(rounded(even), 16), high));
   }
 
   static void transpose(Type (&r)[8]) {

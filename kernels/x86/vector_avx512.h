@@ -29,6 +29,7 @@ struct Vector {
   }
   static Type max(Type a, Type b) { return _mm512_max_ps(a, b); }
   static Type min(Type a, Type b) { return _mm512_min_ps(a, b); }
+  static Type multiply_add(Type a, Type b, Type c) { return _mm512_fmadd_ps(a, b, c); }
   static Type multiply_add(float a, Type b, Type c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }
 
   static Type load_f16(const unsigned char* at) {
@@ -49,10 +50,14 @@ struct Vector {
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     return _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
   }
+  template <bool kStream>
   static void store_bf16_pairs(unsigned char* at, Type even, Type odd) {
     const __m512i high = _mm512_and_si512(rounded(odd), _mm512_set1_epi32(-65536));
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(at),
-                        _mm512_or_si512(_mm512_srli_epi32(rounded(even), 16), high));
+    const __m512i pairs = _mm512_or_si512(_mm512_srli_epi32(rounded(even), 16), high);
+    if constexpr (kStream)
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(at), pairs);
+    else
+      _mm512_store_si512(at, pairs);
   }
   static void store(std::uint16_t* at, Type value) {
     _mm256_store_si256(reinterpret_cast<__m256i*>(at),

@@ -8,6 +8,7 @@ namespace {
 struct MultiplyPairs {
   using Input = std::uint16_t;
   using Weights = __m512bh;
+  static constexpr WinogradType kType = WinogradType::bf16;
   static constexpr int kDepth = 2, kWeightBytes = 4 * kBlock;
   [[gnu::always_inline]] static Weights weights(const unsigned char* at) {
     return reinterpret_cast<__m512bh>(_mm512_load_si512(at));

@@ -221,9 +221,9 @@ void output_row(const WinogradOutput& s, const float* m, size_t position_stride,
   for (int row = 0; row < s.grid.rows.two; ++row, y += 2) output_row<2>(s, m, position_stride, row, y, dst);
 }
 
-// Weights of a large network come from memory, each vector for 9 to 28 multiply-adds. Asked for near ahead alone,
-// they arrive at the pace of the first-level cache's few miss buffers (14 GB/s on Zen 4, where 26 are needed);
-// asked into the second level far ahead, they cost nothing.
+// Weights of a large network come from memory, each vector for 9 to 28 multiply-adds. Asked for near ahead
+// alone, they arrive at the pace of the first-level cache's few miss buffers (14 GB/s on Zen 4, where 26 are
+// needed); asked into the second level far ahead, they cost nothing.
 constexpr int kNear = 2048, kFar = 16384;  // bytes
 
 struct Operands {
@@ -282,8 +282,8 @@ template <typename Multiply>
 void multiply_all(const WinogradGrid& grid, int images, int in_blocks, const void* u,
                   const typename Multiply::Input* v, float* m) {
   const size_t tiles = static_cast<size_t>(winograd_tiles(grid)) * static_cast<size_t>(images);
-  const size_t panel_bytes =
-      static_cast<size_t>(in_blocks * kBlock / Multiply::kDepth * Vector::kPanel) * Multiply::kWeightBytes;
+  const size_t position_bytes =
+      winograd_position_bytes(in_blocks, kBlock, kBlock * Vector::kPanel, Multiply::kType);
   const int positions = winograd_positions(grid);
   for (int position = 0; position < positions; ++position) {
     const WinogradRange range =
@@ -297,7 +297,7 @@ void multiply_all(const WinogradGrid& grid, int images, int in_blocks, const voi
       const int end = static_cast<int>(static_cast<long long>(count) * (chunk + 1) / chunks);
       const size_t tile = static_cast<size_t>(begin + done);
       multiply_most<Multiply, Vector::kMostTiles>(
-          end - done, {static_cast<const unsigned char*>(u) + static_cast<size_t>(position) * panel_bytes,
+          end - done, {static_cast<const unsigned char*>(u) + static_cast<size_t>(position) * position_bytes,
                        v + (static_cast<size_t>(position * in_blocks) * tiles + tile) * kBlock, tiles,
                        m + (static_cast<size_t>(position) * tiles + tile) * kBlock,
                        static_cast<size_t>(positions) * tiles * kBlock, in_blocks});
@@ -310,6 +310,7 @@ void multiply_all(const WinogradGrid& grid, int images, int in_blocks, const voi
 struct MultiplyF32 {
   using Input = float;
   using Weights = V;
+  static constexpr WinogradType kType = WinogradType::f32;
   static constexpr int kDepth = 1, kWeightBytes = 4 * kBlock;
   [[gnu::always_inline]] static V weights(const unsigned char* at) {
     return Vector::load(reinterpret_cast<const float*>(at));
@@ -320,6 +321,7 @@ struct MultiplyF32 {
 struct MultiplyF16 {
   using Input = float;
   using Weights = V;
+  static constexpr WinogradType kType = WinogradType::f16;
   static constexpr int kDepth = 1, kWeightBytes = 2 * kBlock;
   [[gnu::always_inline]] static V weights(const unsigned char* at) { return Vector::load_f16(at); }
   [[gnu::always_inline]] static V add(const float* v, V w, V sum) { return Vector::multiply_add(*v, w, sum); }
@@ -330,6 +332,7 @@ struct MultiplyBf16 {
   struct Weights {
     V even, odd;
   };
+  static constexpr WinogradType kType = WinogradType::bf16;
   static constexpr int kDepth = 2, kWeightBytes = 4 * kBlock;
   [[gnu::always_inline]] static Weights weights(const unsigned char* at) {
     return {Vector::load_even_bf16(at), Vector::load_odd_bf16(at)};
@@ -371,62 +374,100 @@ void gather_weights(const float* src, int rows, int in, int first_channel, float
       dst[i * kBlock + r] = src[static_cast<ptrdiff_t>(r) * in * 9 + first_channel * 9 + i];
 }
 
-// One input channel's weights at all 36 positions.
-[[gnu::always_inline]] inline void transform_weights(const float* taps, float* positions) {
-  V columns[kMostPoints][3];
+// One input channel's weights at all 36 positions, each passed to put(row point, column point, value).
+template <typename Put>
+[[gnu::always_inline]] inline void transform_weights(const float* taps, V scale, Put put) {
+  V columns[3][kMostPoints];
 #pragma GCC unroll 3
-  for (int x = 0; x < 3; ++x) {
-    V t[kMostPoints];
-    winograd_weights(Vector::load(taps + x * kBlock), Vector::load(taps + (3 + x) * kBlock),
-                     Vector::load(taps + (6 + x) * kBlock), t);
-#pragma GCC unroll 6
-    for (int i = 0; i < kMostPoints; ++i) columns[i][x] = t[i];
-  }
+  for (int x = 0; x < 3; ++x)
+    winograd_weights(Vector::load(taps + x * kBlock) * scale, Vector::load(taps + (3 + x) * kBlock) * scale,
+                     Vector::load(taps + (6 + x) * kBlock) * scale, columns[x]);
 #pragma GCC unroll 6
   for (int i = 0; i < kMostPoints; ++i) {
     V t[kMostPoints];
-    winograd_weights(columns[i][0], columns[i][1], columns[i][2], t);
+    winograd_weights(columns[0][i], columns[1][i], columns[2][i], t);
 #pragma GCC unroll 6
-    for (int j = 0; j < kMostPoints; ++j) Vector::store(positions + (i * kMostPoints + j) * kBlock, t[j]);
+    for (int j = 0; j < kMostPoints; ++j) put(i, j, t[j]);
   }
 }
 
-[[maybe_unused]] void weights(const WinogradGrid& grid, const float* src, int rows, int in, int in_blocks,
-                              WinogradType type, void* dst) {
+// How a vector of U is written: for use at once, or streamed past the cache.
+template <WinogradType kType, bool kKeep>
+[[gnu::always_inline]] inline void put_weights(unsigned char* to, V value) {
+  if constexpr (kType == WinogradType::f16)
+    Vector::store_f16(to, value);
+  else if constexpr (kKeep)
+    Vector::stream(reinterpret_cast<float*>(to), value);
+  else
+    Vector::store(reinterpret_cast<float*>(to), value);
+}
+
+template <WinogradType kType, bool kKeep>
+void transform_panel(const WinogradGrid& grid, const float* src, const float* scale, int rows, int in,
+                     int in_blocks, unsigned char* dst) {
   alignas(64) float taps[9 * kBlock * kBlock];
-  alignas(64) float even[kMostPoints * kMostPoints * kBlock], odd[kMostPoints * kMostPoints * kBlock];
-  const size_t pair_bytes = static_cast<size_t>(type == WinogradType::f32 ? 8 : 4) * kBlock * Vector::kPanel;
-  const size_t position_bytes = static_cast<size_t>(in_blocks * kBlock / 2) * pair_bytes;
-  for (int p = 0; p < Vector::kPanel; ++p)
+  alignas(64) float even[kMostPoints * kMostPoints * kBlock];
+  const size_t position_bytes = winograd_position_bytes(in_blocks, kBlock, kBlock * Vector::kPanel, kType);
+  const size_t pair_bytes = static_cast<size_t>(kType == WinogradType::f32 ? 8 : 4) * kBlock * Vector::kPanel;
+  // Of a point among the six: its place in the grid, or -1.
+  const auto place_in = [](int points, int point) {
+    return points == kMostPoints ? point : point < 3 ? point : point == 5 ? 3 : -1;
+  };
+  int row_place[kMostPoints], column_place[kMostPoints];
+  for (int i = 0; i < kMostPoints; ++i) {
+    row_place[i] = place_in(grid.row_points, i);
+    column_place[i] = place_in(grid.column_points, i);
+  }
+  for (int p = 0; p < Vector::kPanel; ++p) {
+    alignas(64) float factors[kBlock];
+    for (int r = 0; r < kBlock; ++r) factors[r] = scale && p * kBlock + r < rows ? scale[p * kBlock + r] : 1;
+    const V factor = Vector::load(factors);
     for (int channel = 0; channel < in_blocks * kBlock; channel += 2) {
       if (channel % kBlock == 0)
         gather_weights(src + static_cast<ptrdiff_t>(p) * kBlock * in * 9, rows - p * kBlock, in, channel,
                        taps);
-      transform_weights(taps + channel % kBlock * 9 * kBlock, even);
-      transform_weights(taps + (channel % kBlock + 1) * 9 * kBlock, odd);
-      for (int i = 0; i < grid.row_points; ++i)
-        for (int j = 0; j < grid.column_points; ++j) {
-          const int from =
-              (winograd_point(grid.row_points, i) * kMostPoints + winograd_point(grid.column_points, j)) *
-              kBlock;
-          unsigned char* to = static_cast<unsigned char*>(dst) +
-                              static_cast<size_t>(i * grid.column_points + j) * position_bytes +
-                              static_cast<size_t>(channel / 2) * pair_bytes;
-          const V a = Vector::load(even + from), b = Vector::load(odd + from);
-          switch (type) {
-            case WinogradType::f32:
-              Vector::stream(reinterpret_cast<float*>(to) + p * kBlock, a);
-              Vector::stream(reinterpret_cast<float*>(to) + (Vector::kPanel + p) * kBlock, b);
-              break;
-            case WinogradType::f16:
-              Vector::store_f16(to + p * 2 * kBlock, a);
-              Vector::store_f16(to + (Vector::kPanel + p) * 2 * kBlock, b);
-              break;
-            case WinogradType::bf16: Vector::store_bf16_pairs(to + p * 4 * kBlock, a, b); break;
-          }
-        }
+      const float* pair = taps + channel % kBlock * 9 * kBlock;
+      unsigned char* first = dst + static_cast<size_t>(channel / 2) * pair_bytes;
+      const auto at = [&](int i, int j) {
+        return first +
+               static_cast<size_t>(row_place[i] * grid.column_points + column_place[j]) * position_bytes;
+      };
+      if constexpr (kType == WinogradType::bf16) {
+        transform_weights(pair, factor, [&](int i, int j, V value) {
+          Vector::store(even + (i * kMostPoints + j) * kBlock, value);
+        });
+        transform_weights(pair + 9 * kBlock, factor, [&](int i, int j, V value) {
+          if (row_place[i] >= 0 && column_place[j] >= 0)
+            Vector::template store_bf16_pairs<kKeep>(
+                at(i, j) + p * 4 * kBlock, Vector::load(even + (i * kMostPoints + j) * kBlock), value);
+        });
+      } else {
+        constexpr int kBytes = (kType == WinogradType::f32 ? 4 : 2) * kBlock;
+        for (int k = 0; k < 2; ++k)
+          transform_weights(pair + 9 * k * kBlock, factor, [&](int i, int j, V value) {
+            if (row_place[i] >= 0 && column_place[j] >= 0)
+              put_weights<kType, kKeep>(at(i, j) + (k * Vector::kPanel + p) * kBytes, value);
+          });
+      }
     }
-  Vector::finish_streams();
+  }
+  if (kKeep) Vector::finish_streams();
+}
+
+[[maybe_unused]] void weights(const WinogradGrid& grid, const float* src, const float* scale, int rows,
+                              int in, int in_blocks, WinogradType type, bool keep, void* dst) {
+  const auto run = [&](auto transform) {
+    transform(grid, src, scale, rows, in, in_blocks, static_cast<unsigned char*>(dst));
+  };
+  switch (type) {
+    case WinogradType::f32:
+      return keep ? run(transform_panel<WinogradType::f32, true>)
+                  : run(transform_panel<WinogradType::f32, false>);
+    case WinogradType::f16: return run(transform_panel<WinogradType::f16, false>);
+    case WinogradType::bf16:
+      return keep ? run(transform_panel<WinogradType::bf16, true>)
+                  : run(transform_panel<WinogradType::bf16, false>);
+  }
 }
 
 }  // namespace

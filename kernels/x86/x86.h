@@ -26,6 +26,11 @@ void winograd_multiply_bf16(const WinogradGrid& grid, int images, int in_blocks,
 void to_bf16_avx512(const float* src, const float* scale, const float* shift, std::uint16_t* dst, int blocks,
                     int pixels, int block);
 
+void dense_avx2(const float* src, const float* rows, int inputs, int outputs, const float* scale,
+                const float* bias, float* dst);
+void dense_avx512(const float* src, const float* rows, int inputs, int outputs, const float* scale,
+                  const float* bias, float* dst);
+
 double multiply_adds_avx2(int rounds);
 double multiply_adds_avx512(int rounds);
 

@@ -33,8 +33,12 @@ std::unique_ptr<Convolution> make_winograd(const ConvolutionProblem& problem, Al
 
 std::unique_ptr<Convolution> make_convolution(const ConvolutionProblem& problem, const PlanOptions& options) {
   Algorithm algorithm = options.algorithm;
-  if (algorithm == Algorithm::automatic)
-    algorithm = options.kind == PlanKind::small ? Algorithm::direct : fastest(problem);
+  if (algorithm == Algorithm::automatic) {
+    if (std::unique_ptr<Convolution> dense = make_dense_convolution(problem)) return dense;
+    // Winograd kernels occupy no memory where they transform the weights in their file at each run.
+    const bool in_place = problem.layer.weights.rows && options.precision == Precision::f32;
+    algorithm = options.kind == PlanKind::fast || in_place ? fastest(problem) : Algorithm::direct;
+  }
   if (std::unique_ptr<Convolution> winograd = make_winograd(problem, algorithm)) return winograd;
   return make_onednn_convolution(problem, algorithm == Algorithm::onednn_winograd);
 }

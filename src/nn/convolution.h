@@ -21,9 +21,11 @@ struct ConvolutionProblem {
   int threads;  // that work may be divided among: never changes a result
   Precision precision;
   bool half_weights;  // keep them in 16 bits where that halves what a run reads
+  PlanKind kind;
 };
 
-// Packed weights are written once per plan, by tasks that may run at the same time.
+// Packed weights are written once per plan, by tasks that may run at the same time; an implementation that
+// uses the weights where they lie in their file has none.
 class Convolution {
  public:
   virtual ~Convolution() = default;
@@ -31,6 +33,7 @@ class Convolution {
   virtual std::string implementation() const = 0;
   virtual double executed_multiply_adds() const = 0;
   virtual std::size_t packed_bytes() const = 0;
+  virtual double weight_bytes() const { return static_cast<double>(packed_bytes()); }  // read by a run
 
   virtual int pack_tasks() const = 0;
   virtual std::size_t plain_floats() const = 0;  // of the buffer `plain` that a task works with
@@ -46,7 +49,7 @@ class Convolution {
     // `bare`: of oneDNN's convolutions the primitive alone.
     virtual void run(ThreadPool* pool, bool bare) = 0;
   };
-  virtual std::unique_ptr<Bound> bind(const std::byte* packed, const float* src, float* dst,
+  virtual std::unique_ptr<Bound> bind(std::byte* packed, const float* src, float* dst,
                                       std::byte* scratch) const = 0;
 };
 
@@ -58,5 +61,9 @@ std::unique_ptr<Convolution> make_onednn_convolution(const ConvolutionProblem& p
 enum class WinogradTiles { four_and_two, four, two };
 std::unique_ptr<Convolution> make_winograd_convolution(const ConvolutionProblem& problem,
                                                        WinogradTiles tiles);
+
+// A convolution that sees all of its input at once, straight from the weights in their file. Null where it
+// does not apply.
+std::unique_ptr<Convolution> make_dense_convolution(const ConvolutionProblem& problem);
 
 }  // namespace adaface::nn

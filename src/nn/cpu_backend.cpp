@@ -1,6 +1,7 @@
 #include "src/nn/cpu_backend.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <memory>
 #include <utility>
@@ -194,13 +195,14 @@ void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& 
                                          .planar = layer.src == network.input,
                                          .threads = options.threads,
                                          .precision = options.precision,
-                                         .half_weights = options.half_weights},
+                                         .half_weights = options.half_weights,
+                                         .kind = options.kind},
                                         options);
     info.implementation = step.convolution->implementation();
     info.shape += " k" + std::to_string(layer.kernel) + " s" + std::to_string(layer.stride);
     info.multiply_adds = static_cast<double>(in.channels) * out.channels * layer.kernel * layer.kernel *
                          out.height * out.width;
-    info.bytes += static_cast<double>(step.convolution->packed_bytes());
+    info.bytes += step.convolution->weight_bytes();
   } else if (layer.src == network.input) {
     throw Error(ErrorCode::internal,
                 "layer " + layer.name + ": only a convolution reads the network's input");
@@ -237,6 +239,8 @@ void CpuPlan::pack(const Network& network, ThreadPool* pool) {
   packed_ = Arena(packed_bytes);
   const int threads = pool ? pool->threads() : 1;
   std::vector<std::vector<float>> plain(index(threads));
+  std::vector<std::atomic<int>> left(steps_.size());  // tasks of each step
+  for (const Task& task : tasks) ++left[task.step];
   const auto pack_one = [&](int task, int worker) {
     const auto [i, part] = tasks[index(task)];
     std::vector<float>& buffer = plain[index(worker)];
@@ -251,6 +255,7 @@ void CpuPlan::pack(const Network& network, ThreadPool* pool) {
       if (error.code() != ErrorCode::unsupported) throw;
       throw Error(error.code(), "layer " + layer.name + ": " + error.what());
     }
+    if (--left[i] == 0 && layer.weights.release) layer.weights.release();
   };
   if (pool)
     pool->run(static_cast<int>(tasks.size()), pack_one);

@@ -80,7 +80,7 @@ class OnednnConvolution final : public Convolution {
   std::size_t scratch_bytes(int) const override {
     return prepared_bytes_ + part_scratch_bytes_ * parts_.size();
   }
-  std::unique_ptr<Bound> bind(const std::byte* packed, const float* src, float* dst,
+  std::unique_ptr<Bound> bind(std::byte* packed, const float* src, float* dst,
                               std::byte* scratch) const override;
 
  private:
@@ -262,8 +262,8 @@ class OnednnConvolution::BoundOnednn final : public Bound {
   std::vector<Arguments> arguments_;
 };
 
-std::unique_ptr<Convolution::Bound> OnednnConvolution::bind(const std::byte* packed, const float* src,
-                                                            float* dst, std::byte* scratch) const {
+std::unique_ptr<Convolution::Bound> OnednnConvolution::bind(std::byte* packed, const float* src, float* dst,
+                                                            std::byte* scratch) const {
   return std::make_unique<BoundOnednn>(*this, packed, src, dst, scratch);
 }
 

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -50,12 +52,19 @@ class WinogradConvolution final : public Convolution {
 
   std::string implementation() const override { return name_; }
   double executed_multiply_adds() const override;
-  std::size_t packed_bytes() const override { return index(panels_) * panel_bytes_; }
-  int pack_tasks() const override { return panels_; }
-  std::size_t plain_floats() const override { return index(kernels_.panel) * index(in_.channels) * 9; }
+  // Reserved, but not touched before a run keeps what it has transformed.
+  std::size_t packed_bytes() const override { return keeps_ ? index(panels_) * panel_bytes_ : 0; }
+  double weight_bytes() const override {
+    return keeps_ ? static_cast<double>(panel_bytes_) * panels_
+                  : 9.0 * in_.channels * out_.channels * sizeof(float);
+  }
+  int pack_tasks() const override { return in_place() ? 0 : panels_; }
+  std::size_t plain_floats() const override {
+    return in_place() ? 0 : index(kernels_.panel) * index(in_.channels) * 9;
+  }
   void pack(int task, const ConvolutionWeights& weights, float* plain, std::byte* packed) const override;
   std::size_t scratch_bytes(int threads) const override;
-  std::unique_ptr<Bound> bind(const std::byte* packed, const float* src, float* dst,
+  std::unique_ptr<Bound> bind(std::byte* packed, const float* src, float* dst,
                               std::byte* scratch) const override;
 
  private:
@@ -69,10 +78,11 @@ class WinogradConvolution final : public Convolution {
   std::size_t row_bytes() const {
     return align_up(kernels::winograd_scratch(in_.width, kernels_.block) * sizeof(float));
   }
-  // What one thread needs to work on a band alone.
-  std::size_t worker_bytes() const {
-    return input_bytes(largest_band_) + product_bytes(largest_band_) + row_bytes();
+  // A thread's own part of the scratch: products, rows, and a transformed panel.
+  std::size_t own_bytes() const {
+    return product_bytes(largest_band_) + row_bytes() + (in_place() ? panel_bytes_ : 0);
   }
+  bool in_place() const { return rows_ != nullptr; }
 
   const WinogradKernels& kernels_;
   Extent in_, out_;
@@ -85,6 +95,13 @@ class WinogradConvolution final : public Convolution {
   int band_rows_;  // rows of tiles that are worked on together
   WinogradGrid largest_band_;
   std::vector<float> bias_, slope_, scale_, shift_;  // padded to whole blocks
+  const float* rows_;  // the weights in their file, or null: packed when planned
+  std::vector<float> row_scale_;
+  bool keeps_;  // packed weights are kept
+  enum PanelState : int { kUnused, kUsed, kBeingKept, kKept };
+  mutable std::vector<std::atomic<int>> panel_states_;
+  mutable std::atomic<int> panels_to_keep_;
+  std::function<void()> release_;
 };
 
 WinogradConvolution::WinogradConvolution(const ConvolutionProblem& problem, const WinogradKernels& kernels,
@@ -100,7 +117,13 @@ WinogradConvolution::WinogradConvolution(const ConvolutionProblem& problem, cons
                                    : WinogradType::f32),
       in_blocks_(divide_up(in_.channels, kernels.block)),
       out_blocks_(divide_up(out_.channels, kernels.block)),
-      panels_(divide_up(out_.channels, kernels.panel)) {
+      panels_(divide_up(out_.channels, kernels.panel)),
+      rows_(problem.half_weights ? nullptr : problem.layer.weights.rows),
+      row_scale_(problem.layer.weights.row_scale),
+      keeps_(!rows_ || problem.kind == PlanKind::fast),
+      panel_states_(index(panels_)),
+      panels_to_keep_(panels_),
+      release_(problem.layer.weights.release) {
   if (grid_.rows.four == 0) grid_.row_points = 4;
   if (grid_.columns.four == 0) grid_.column_points = 4;
   const bool four = grid_.rows.four > 0 && grid_.columns.four > 0;
@@ -112,9 +135,8 @@ WinogradConvolution::WinogradConvolution(const ConvolutionProblem& problem, cons
           (bf16_                  ? " bf16"
            : problem.half_weights ? " f16 weights"
                                   : "");
-  const int bytes = type_ == WinogradType::f32 ? 4 : 2;
-  panel_bytes_ = align_up(index(kernels::winograd_positions(grid_)) * index(in_blocks_ * kernels.block) *
-                          index(kernels.panel) * index(bytes));
+  panel_bytes_ = index(kernels::winograd_positions(grid_)) *
+                 kernels::winograd_position_bytes(in_blocks_, kernels.block, kernels.panel, type_);
   const Layer& layer = problem.layer;
   bias_ = padded(layer.weights.bias, panels_ * kernels.panel);
   slope_ = padded(layer.weights.slope, panels_ * kernels.panel);
@@ -168,18 +190,17 @@ void WinogradConvolution::pack(int task, const ConvolutionWeights& weights, floa
     if (std::any_of(plain, plain + count, [](float value) { return !(std::abs(value) <= kMostHalf); }))
       throw Error(ErrorCode::unsupported, "a weight passes 65504, which 16 bits cannot hold");
   }
-  kernels_.weights(grid_, plain, rows, in_.channels, in_blocks_, type_, packed + index(task) * panel_bytes_);
+  kernels_.weights(grid_, plain, nullptr, rows, in_.channels, in_blocks_, type_, true,
+                   packed + index(task) * panel_bytes_);
 }
 
 std::size_t WinogradConvolution::scratch_bytes(int threads) const {
-  // Alone, each thread works on bands of its own; together, all share one band.
-  return std::max(worker_bytes() * index(threads),
-                  input_bytes(largest_band_) + index(threads) * (product_bytes(largest_band_) + row_bytes()));
+  return index(threads) * (input_bytes(largest_band_) + own_bytes());
 }
 
 class WinogradConvolution::BoundWinograd final : public Bound {
  public:
-  BoundWinograd(const WinogradConvolution& convolution, const std::byte* packed, const float* src, float* dst,
+  BoundWinograd(const WinogradConvolution& convolution, std::byte* packed, const float* src, float* dst,
                 std::byte* scratch)
       : c_(convolution), packed_(packed), src_(src), dst_(dst), scratch_(scratch) {}
 
@@ -203,29 +224,33 @@ class WinogradConvolution::BoundWinograd final : public Bound {
   // On the calling thread alone.
   void run_band(int b, int worker) const {
     const WinogradGrid grid = band(b);
-    std::byte* v = scratch_ + index(worker) * c_.worker_bytes();
-    auto* m = reinterpret_cast<float*>(v + c_.input_bytes(c_.largest_band_));
-    auto* rows =
-        reinterpret_cast<float*>(reinterpret_cast<std::byte*>(m) + c_.product_bytes(c_.largest_band_));
-    for (int block = 0; block < c_.in_blocks_; ++block) transform(grid, block, v, rows);
-    for (int panel = 0; panel < c_.panels_; ++panel) multiply(grid, panel, v, m);
+    std::byte* own = scratch_ + index(worker) * (c_.input_bytes(c_.largest_band_) + c_.own_bytes());
+    std::byte* v = own + c_.own_bytes();
+    for (int block = 0; block < c_.in_blocks_; ++block) transform(grid, block, v, own);
+    for (int panel = 0; panel < c_.panels_; ++panel) multiply(grid, panel, v, own);
   }
 
   // The inputs' channels, then the outputs' are divided among the threads.
   void share_band(int b, ThreadPool& pool) const {
     const WinogradGrid grid = band(b);
     std::byte* v = scratch_;
-    std::byte* own = v + c_.input_bytes(c_.largest_band_);
-    const std::size_t own_bytes = c_.product_bytes(c_.largest_band_) + c_.row_bytes();
-    pool.run(c_.in_blocks_, [&](int block, int worker) {
-      transform(grid, block, v, reinterpret_cast<float*>(own + index(worker) * own_bytes));
-    });
-    pool.run(c_.panels_, [&](int panel, int worker) {
-      multiply(grid, panel, v, reinterpret_cast<float*>(own + index(worker) * own_bytes));
-    });
+    const auto own = [&](int worker) {
+      return v + c_.input_bytes(c_.largest_band_) + index(worker) * c_.own_bytes();
+    };
+    pool.run(c_.in_blocks_, [&](int block, int worker) { transform(grid, block, v, own(worker)); });
+    pool.run(c_.panels_, [&](int panel, int worker) { multiply(grid, panel, v, own(worker)); });
   }
 
-  void transform(const WinogradGrid& grid, int block, std::byte* v, float* rows) const {
+  // Of a thread's own part of the scratch.
+  static float* products(std::byte* own) { return reinterpret_cast<float*>(own); }
+  float* rows(std::byte* own) const {
+    return reinterpret_cast<float*>(own + c_.product_bytes(c_.largest_band_));
+  }
+  std::byte* panel_of(std::byte* own) const {
+    return own + c_.product_bytes(c_.largest_band_) + c_.row_bytes();
+  }
+
+  void transform(const WinogradGrid& grid, int block, std::byte* v, std::byte* own) const {
     const int lanes = c_.kernels_.block;
     const float* src = src_ + index(block) * index(c_.in_.height * c_.in_.width) * index(lanes);
     const kernels::WinogradInput shape{
@@ -240,14 +265,40 @@ class WinogradConvolution::BoundWinograd final : public Bound {
         .scale = c_.scale_.empty() ? nullptr : c_.scale_.data() + block * lanes,
         .shift = c_.scale_.empty() ? nullptr : c_.shift_.data() + block * lanes};
     if (c_.bf16_)
-      c_.kernels_.input_bf16(shape, src, reinterpret_cast<std::uint16_t*>(v), rows);
+      c_.kernels_.input_bf16(shape, src, reinterpret_cast<std::uint16_t*>(v), rows(own));
     else
-      c_.kernels_.input(shape, src, reinterpret_cast<float*>(v), rows);
+      c_.kernels_.input(shape, src, reinterpret_cast<float*>(v), rows(own));
   }
 
-  void multiply(const WinogradGrid& grid, int panel, const std::byte* v, float* m) const {
+  // Transformed weights of a panel. A plan's first run transforms them as it needs them, which is all that a
+  // single photograph pays for; the second keeps what it transforms. Both are the same numbers.
+  const std::byte* weights(int panel, std::byte* own) const {
+    std::byte* kept = c_.keeps_ ? packed_ + index(panel) * c_.panel_bytes_ : nullptr;
+    if (!c_.in_place()) return kept;
+    std::atomic<int>& state = c_.panel_states_[index(panel)];
+    int seen = state.load(std::memory_order_acquire);
+    if (seen == kKept) return kept;
+    bool keep = false;
+    if (kept && seen == kUnused)
+      state.compare_exchange_strong(seen, kUsed, std::memory_order_relaxed);
+    else if (kept && seen == kUsed)
+      keep = state.compare_exchange_strong(seen, kBeingKept, std::memory_order_relaxed);
+    std::byte* to = keep ? kept : panel_of(own);
+    const int first = panel * c_.kernels_.panel, rows = std::min(c_.kernels_.panel, c_.out_.channels - first);
+    c_.kernels_.weights(c_.grid_, c_.rows_ + index(first) * index(c_.in_.channels) * 9,
+                        c_.row_scale_.data() + first, rows, c_.in_.channels, c_.in_blocks_, c_.type_, keep,
+                        to);
+    if (keep) {
+      state.store(kKept, std::memory_order_release);
+      if (--c_.panels_to_keep_ == 0 && c_.release_) c_.release_();
+    }
+    return to;
+  }
+
+  void multiply(const WinogradGrid& grid, int panel, const std::byte* v, std::byte* own) const {
     const WinogradKernels& k = c_.kernels_;
-    const std::byte* u = packed_ + index(panel) * c_.panel_bytes_;
+    const std::byte* u = weights(panel, own);
+    float* m = products(own);
     if (c_.bf16_)
       k.multiply_bf16(grid, 1, c_.in_blocks_, u, reinterpret_cast<const std::uint16_t*>(v), m);
     else
@@ -269,14 +320,14 @@ class WinogradConvolution::BoundWinograd final : public Bound {
   }
 
   const WinogradConvolution& c_;
-  const std::byte* packed_;
+  std::byte* packed_;
   const float* src_;
   float* dst_;
   std::byte* scratch_;
 };
 
-std::unique_ptr<Convolution::Bound> WinogradConvolution::bind(const std::byte* packed, const float* src,
-                                                              float* dst, std::byte* scratch) const {
+std::unique_ptr<Convolution::Bound> WinogradConvolution::bind(std::byte* packed, const float* src, float* dst,
+                                                              std::byte* scratch) const {
   return std::make_unique<BoundWinograd>(*this, packed, src, dst, scratch);
 }
 
