@@ -110,4 +110,7 @@ const Kernels& definitions();
 // cap; null: none is faster than a direct convolution.
 const WinogradKernels* winograd(int block);
 
+// Their definitions, on every CPU: the layouts of the versions for blocks of 8 or 16.
+const WinogradKernels& winograd_definition(int block);
+
 }  // namespace adaface::kernels

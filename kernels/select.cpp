@@ -67,6 +67,10 @@ const WinogradKernels* winograd(int block) {
   return nullptr;
 }
 
+const WinogradKernels& winograd_definition(int block) {
+  return block == reference::kWinograd16.block ? reference::kWinograd16 : reference::kWinograd8;
+}
+
 const Kernels& definitions() {
   static constexpr Kernels kTable = {
       .resize_row = reference::resize_row,

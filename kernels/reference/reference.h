@@ -33,4 +33,6 @@ void dot_products(const std::uint8_t* rows, std::size_t blocks, const std::int8_
                   std::size_t query_count, std::size_t length, std::int32_t* dst);
 double multiply_adds(int rounds);
 
+extern const WinogradKernels kWinograd8, kWinograd16;
+
 }  // namespace adaface::kernels::reference
