@@ -17,5 +17,8 @@ void dot_products_avx512vnni(const std::uint8_t* rows, std::size_t blocks, const
 
 double multiply_adds_avx2(int rounds);
 double multiply_adds_avx512(int rounds);
+double multiply_adds_avx512bf16(int rounds);
+std::uint64_t read_words_avx2(const std::uint64_t* src, std::size_t count);
+std::uint64_t read_words_avx512(const std::uint64_t* src, std::size_t count);
 
 }  // namespace adaface::kernels::x86
