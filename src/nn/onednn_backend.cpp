@@ -290,9 +290,16 @@ OnednnPlan::OnednnPlan(const Network& network, int threads)
     auto text = [](const Extent& e) {
       return std::to_string(e.channels) + "x" + std::to_string(e.height) + "x" + std::to_string(e.width);
     };
-    LayerInfo info{layer.name, layer.kind, text(in) + " -> " + text(out), "kernels", 0, 0};
-    info.bytes = sizeof(float) * static_cast<double>(sizes[index(layer.src)] + sizes[index(layer.dst)]);
-    if (layer.residual >= 0) info.bytes += sizeof(float) * static_cast<double>(sizes[index(layer.residual)]);
+    LayerInfo info{.name = layer.name,
+                   .kind = layer.kind,
+                   .shape = text(in) + " -> " + text(out),
+                   .implementation = "kernels"};
+    // Of each row and column only what a kernel narrower than its stride meets.
+    const double met = layer.kernel < layer.stride ? static_cast<double>(layer.kernel) / layer.stride : 1;
+    info.activation_bytes = sizeof(float) * (met * met * static_cast<double>(sizes[index(layer.src)]) +
+                                             static_cast<double>(sizes[index(layer.dst)]));
+    if (layer.residual >= 0)
+      info.activation_bytes += sizeof(float) * static_cast<double>(sizes[index(layer.residual)]);
     if (layer.kind == LayerKind::linear) plan_linear(layer, step, info);
     if (layer.kind == LayerKind::convolution)
       plan_convolution(layer, layer.src == network.input, threads, step, info);
@@ -349,12 +356,14 @@ void OnednnPlan::plan_convolution(const Layer& layer, bool from_input, int threa
     plain_floats_ = std::max(plain_floats_, static_cast<std::size_t>(count) * block_weights);
     scratch_bytes_ = std::max(scratch_bytes_, align_up(part.scratchpad.get_size()));
     info.implementation = desc.impl_info_str();
+    info.weight_bytes += static_cast<double>(part.weights.get_size() + bias.get_size());
     step.parts.push_back(std::move(part));
   }
   info.shape += " k" + std::to_string(layer.kernel) + " s" + std::to_string(layer.stride);
   const double weights = static_cast<double>(in.channels) * out.channels * layer.kernel * layer.kernel;
   info.multiply_adds = weights * out.height * out.width;
-  info.bytes += weights * sizeof(float);
+  info.executed_multiply_adds =
+      static_cast<double>(step.blocks) * static_cast<double>(block_weights) * out.height * out.width;
 }
 
 void OnednnPlan::plan_linear(const Layer& layer, Step& step, LayerInfo& info) {
@@ -364,7 +373,7 @@ void OnednnPlan::plan_linear(const Layer& layer, Step& step, LayerInfo& info) {
   step.weights.resize(index(step.in.channels) * step.bias.size());
   layer.weights.fill(0, step.out.channels, step.weights.data());
   info.multiply_adds = static_cast<double>(step.weights.size());
-  info.bytes += sizeof(float) * static_cast<double>(step.weights.size());
+  info.weight_bytes = sizeof(float) * static_cast<double>(step.weights.size());
 }
 
 // `plain` holds plain_floats_.
