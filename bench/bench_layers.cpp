@@ -14,7 +14,7 @@
 
 #include "bench/arguments.h"
 #include "src/machine_limits.h"
-#include "src/nn/onednn_backend.h"
+#include "src/nn/open_mp.h"
 #include "src/profile.h"
 #include "tools/synthetic/untrained.h"
 
@@ -32,8 +32,8 @@ struct Subject {
   Subject(const Weights& weights, const ProfileOptions& options)
       : options(options),
         pool(nn::thread_count(options.threads), nn::enter_worker_thread),
-        plan(plan_to_profile(weights, options, pool.threads())),
-        session(plan->create_session()) {}
+        plan(plan_to_profile(weights, options, pool)),
+        session(plan->create_session(pool.threads())) {}
 
   ProfileOptions options;
   nn::ThreadPool pool;

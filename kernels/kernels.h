@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/winograd.h"
+
 namespace adaface::kernels {
 
 // One axis of a resampling: output i is the sum of src[first[i] + k] * weights[i * max_taps + k] over k <
@@ -49,6 +51,10 @@ struct Kernels {
   // dst = src * scale[channel] + shift[channel] over `blocks` x `pixels` x `block`. dst may be src.
   void (*scale_shift)(const float* src, const float* scale, const float* shift, float* dst, int blocks,
                       int pixels, int block);
+
+  // The same, rounded to bfloat16 (nearest, ties to even); without scale and shift, both null, only rounded.
+  void (*to_bf16)(const float* src, const float* scale, const float* shift, std::uint16_t* dst, int blocks,
+                  int pixels, int block);
 
   // data[i] *= slope[channel] where it is negative; in place.
   void (*prelu)(float* data, const float* slope, int blocks, int pixels, int block);
@@ -91,8 +97,8 @@ struct Kernels {
   double (*multiply_adds_bf16)(int rounds);
 
   // The exclusive or of all words, which takes hardly more than reading them: timed, it is the bandwidth of
-  // wherever src lies.
-  std::uint64_t (*read_words)(const std::uint64_t* src, std::size_t count);
+  // wherever src lies. `from_memory` chooses what is fastest from there.
+  std::uint64_t (*read_words)(const std::uint64_t* src, std::size_t count, bool from_memory);
 };
 
 // The table for this CPU. Capped by the environment variable ADAFACE_MAX_ISA (reference, sse41, avx2,
@@ -101,5 +107,9 @@ const Kernels& select();
 
 // The definitions, on every CPU.
 const Kernels& definitions();
+
+// The Winograd kernels (winograd.h) of this CPU for activations in blocks of 8 or 16 channels, under the same
+// cap; null: none is faster than a direct convolution.
+const WinogradKernels* winograd(int block);
 
 }  // namespace adaface::kernels

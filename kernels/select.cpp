@@ -33,6 +33,7 @@ Kernels for_this_cpu() {
     table.multiply_adds = table.multiply_adds_bf16 = x86::multiply_adds_avx512;
     if (__builtin_cpu_supports("avx512bf16")) table.multiply_adds_bf16 = x86::multiply_adds_avx512bf16;
     table.read_words = x86::read_words_avx512;
+    table.to_bf16 = x86::to_bf16_avx512;
     if (__builtin_cpu_supports("avx512bw"))
       table.dot_products =
           __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni : x86::dot_products_avx512bw;
@@ -40,7 +41,33 @@ Kernels for_this_cpu() {
   return table;
 }
 
+bool has_avx2() {
+  return cap() >= Isa::avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+bool has_avx512() {
+  return cap() >= Isa::avx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+WinogradKernels winograd_avx512() {
+  WinogradKernels kernels = x86::kWinogradAvx512;
+  if (__builtin_cpu_supports("avx512bf16")) {
+    kernels.input_bf16 = x86::winograd_input_bf16;
+    kernels.multiply_bf16 = x86::winograd_multiply_bf16;
+  }
+  return kernels;
+}
+
 }  // namespace
+
+const WinogradKernels* winograd(int block) {
+  static const WinogradKernels kAvx512 = winograd_avx512();
+  if (block == x86::kWinogradAvx512.block && has_avx512()) return &kAvx512;
+  if (block == x86::kWinogradAvx2.block && has_avx2()) return &x86::kWinogradAvx2;
+  return nullptr;
+}
 
 const Kernels& definitions() {
   static constexpr Kernels kTable = {
@@ -48,6 +75,7 @@ const Kernels& definitions() {
       .resize_column = reference::resize_column,
       .warp_affine = reference::warp_affine,
       .scale_shift = reference::scale_shift,
+      .to_bf16 = reference::to_bf16,
       .prelu = reference::prelu,
       .linear = reference::linear,
       .subsample = reference::subsample,

@@ -233,13 +233,25 @@ struct Embedding {
 // Cosine of the angle between two embeddings of the same model, in [-1, 1]; summed in double.
 double similarity(const Embedding& a, const Embedding& b);
 
+// Of the multiplications; sums are float32 in either case. bf16 keeps 8 bits of each factor: about twice as
+// fast, cosine to the float32 embedding about 0.9999. Embeddings of one precision should be compared with the
+// same.
+enum class Precision { f32, bf16 };
+
+// fast: the fastest implementation of every layer; the transformed weights occupy about three times the file.
+// small: little more memory than the float32 weights (half of that with bf16), at about twice the time.
+enum class PlanKind { fast, small };
+
 struct EmbedderOptions {
   int threads = 0;  // 0 to 1024, 0: available_cpus()
+  Precision precision = Precision::f32;
+  PlanKind plan = PlanKind::fast;
 };
 
 class Embedder {
  public:
-  // Throws invalid_argument when the weights are not an IR network's; corrupt.
+  // Throws invalid_argument when the weights are not an IR network's; corrupt; unsupported when the CPU does
+  // not multiply bf16.
   explicit Embedder(const Weights& weights, const EmbedderOptions& options = {});
   ~Embedder();
   Embedder(Embedder&&) noexcept;
@@ -258,8 +270,6 @@ class Embedder {
 
 // ---- Timing layer by layer
 // ---------------------------------------------------------------------------------------------------
-
-enum class Precision { f32, bf16 };  // of the arithmetic
 
 // What a machine reaches at best on some number of threads, measured.
 struct MachineLimits {
@@ -310,9 +320,10 @@ struct ProfileOptions {
   std::string network{};
   int side = 0;   // of P-Net's square input, even, 12 to 1024 pixels; 0: what the detector uses most
   int batch = 1;  // images in one run; only 1 is supported
-  Precision precision = Precision::f32;  // only f32 is supported
-  int threads = 0;                       // inside the layers; 0 to 1024, 0: available_cpus()
-  int repetitions = 10;                  // rounds, >= 1
+  Precision precision = Precision::f32;  // of an embedding network, as EmbedderOptions have it
+  PlanKind plan = PlanKind::fast;
+  int threads = 0;       // inside the layers; 0 to 1024, 0: available_cpus()
+  int repetitions = 10;  // rounds, >= 1
 };
 
 // Times whole runs, every layer between its neighbours, every layer alone, and the machine's limits in turn,
@@ -333,7 +344,9 @@ struct EngineOptions {
   std::filesystem::path detector{};  // MTCNN's .afw
   DetectorOptions detection{};       // its mode also rules alignment
   FaceSelection faces = FaceSelection::all;
-  int threads = 0;  // replaces detection.threads; 0: available_cpus()
+  int threads = 0;                       // replaces detection.threads; 0: available_cpus()
+  Precision precision = Precision::f32;  // of the embedding
+  PlanKind plan = PlanKind::fast;        // likewise
 };
 
 class Engine {

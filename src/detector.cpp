@@ -5,7 +5,7 @@
 #include "src/image/view.h"
 #include "src/mtcnn/cascade.h"
 #include "src/mtcnn/nets.h"
-#include "src/nn/onednn_backend.h"
+#include "src/nn/open_mp.h"
 #include "src/weights_state.h"
 
 namespace adaface {

@@ -5,7 +5,7 @@
 #include "src/adaface.hpp"
 #include "src/image/view.h"
 #include "src/iresnet/iresnet.h"
-#include "src/nn/onednn_backend.h"
+#include "src/nn/open_mp.h"
 #include "src/nn/thread_pool.h"
 #include "src/weights_state.h"
 
@@ -54,6 +54,19 @@ double similarity(const Embedding& a, const Embedding& b) {
   return std::clamp(sum, -1.0, 1.0);
 }
 
+std::shared_ptr<const nn::Plan> plan_embedder(Weights::State& state, const EmbedderOptions& options,
+                                              nn::ThreadPool& pool) {
+  // Parts for every thread that there could be: sessions of different thread counts then share one copy of
+  // the packed weights, and more parts than threads cost nothing (32 against 1 on one thread: within 1 %).
+  const nn::PlanOptions planning{.threads = std::max(pool.threads(), available_cpus()),
+                                 .precision = options.precision,
+                                 .kind = options.plan,
+                                 // A file of 16 bits asks for little memory.
+                                 .half_weights = state.file.info().storage != weights::DataType::f32};
+  return state.plan(
+      "iresnet", planning, [&] { return iresnet::describe(state.file); }, &pool);
+}
+
 struct Embedder::Session {
   Session(const Weights& weights, const EmbedderOptions& options)
       : state(weights.state()), pool(nn::thread_count(options.threads), nn::enter_worker_thread) {
@@ -62,17 +75,14 @@ struct Embedder::Session {
       throw Error(ErrorCode::invalid_argument,
                   state->name + ": holds mtcnn, expected an embedding network (ir_18 to ir_101)");
     order = info.color == weights::ColorOrder::bgr ? ChannelOrder::bgr : ChannelOrder::rgb;
-    // Parts for every thread that there could be: sessions of different thread counts then share one copy of
-    // the packed weights, and more parts than threads cost nothing (32 against 1 on one thread: within 1 %).
-    const int parts = std::max(pool.threads(), available_cpus());
-    plan = state->plan("iresnet", parts, [&] { return iresnet::describe(state->file); });
-    sessions.push_back(plan->create_session());
+    plan = plan_embedder(*state, options, pool);
+    sessions.push_back(plan->create_session(pool.threads()));
   }
 
   // The other threads' arenas come with the first batch: a product that embeds one crop at a time never pays
   // for them.
   void grow(std::size_t count) {
-    while (sessions.size() < count) sessions.push_back(plan->create_session());
+    while (sessions.size() < count) sessions.push_back(plan->create_session(1));
   }
 
   Embedding embed(const ImageView& crop, nn::Session& session, nn::ThreadPool* threads) {

@@ -136,7 +136,7 @@ void LimitsMeter::measure_compute() {
 // In GB/s: the first `words` of each buffer, `passes` times after once.
 double LimitsMeter::read_rate(std::size_t words, int passes) {
   const auto pass = [&](std::size_t thread) {
-    return static_cast<double>(kernels::select().read_words(starts_[thread], words));
+    return static_cast<double>(kernels::select().read_words(starts_[thread], words, false));
   };
   const double time = seconds(pass, [&](std::size_t thread) {
     double sum = 0;
@@ -150,7 +150,7 @@ double LimitsMeter::memory_rate() {
   const double time = seconds([](std::size_t) { return 0.0; },
                               [&](std::size_t thread) {
                                 return static_cast<double>(kernels::select().read_words(
-                                    starts_[thread] + l3_words_ + position_, piece_words_));
+                                    starts_[thread] + l3_words_ + position_, piece_words_, true));
                               });
   position_ = (position_ + piece_words_) % memory_words_;
   return 1e-9 * kWord * static_cast<double>(piece_words_ * buffers_.size()) / time;

@@ -6,10 +6,9 @@
 #include <cmath>
 #include <string>
 
-#include "src/iresnet/iresnet.h"
 #include "src/machine_limits.h"
 #include "src/mtcnn/nets.h"
-#include "src/nn/onednn_backend.h"
+#include "src/nn/open_mp.h"
 #include "src/weights_state.h"
 
 namespace adaface {
@@ -211,10 +210,9 @@ NetworkProfile profile(const nn::Plan& plan, nn::Session& session, nn::ThreadPoo
 }
 
 std::shared_ptr<const nn::Plan> plan_to_profile(const Weights& weights, const ProfileOptions& options,
-                                                int threads) {
+                                                nn::ThreadPool& pool) {
   if (options.batch != 1)
     reject("batch", std::to_string(options.batch), "1: sessions of several images are not planned");
-  if (options.precision != Precision::f32) reject("precision", "bf16", "f32");
   Weights::State& state = *weights.state();
   const weights::AfwFile& file = state.file;
   const std::string held(weights::to_string(file.info().architecture));
@@ -224,12 +222,12 @@ std::shared_ptr<const nn::Plan> plan_to_profile(const Weights& weights, const Pr
     reject("side", std::to_string(options.side), "0: only pnet takes inputs of another size");
   if (!detector) {
     if (network != held) reject("network", network, held + ", which " + state.name + " holds");
-    // As Embedder plans it: the packed weights are shared with embedders of these weights.
-    return state.plan("iresnet", std::max(threads, available_cpus()),
-                      [&] { return iresnet::describe(file); });
+    return plan_embedder(state, {.precision = options.precision, .plan = options.plan}, pool);
   }
-  if (network == "rnet") return state.plan("rnet", threads, [&] { return mtcnn::describe_rnet(file); });
-  if (network == "onet") return state.plan("onet", threads, [&] { return mtcnn::describe_onet(file); });
+  if (options.precision != Precision::f32) reject("precision", "bf16", "f32, in which a detector computes");
+  const nn::PlanOptions planning{.threads = pool.threads()};
+  if (network == "rnet") return state.plan("rnet", planning, [&] { return mtcnn::describe_rnet(file); });
+  if (network == "onet") return state.plan("onet", planning, [&] { return mtcnn::describe_onet(file); });
   if (network != "pnet")
     reject("network", network.empty() ? "not named" : network,
            "pnet, rnet or onet, which " + state.name + " holds");
@@ -238,15 +236,15 @@ std::shared_ptr<const nn::Plan> plan_to_profile(const Weights& weights, const Pr
   if (side < mtcnn::kWindow || side > 1024 || side % 2 != 0)
     reject("side", std::to_string(side), "an even number of pixels from 12 to 1024");
   const int cells = mtcnn::pnet_cells(side);
-  return state.plan("pnet " + std::to_string(cells), threads,
+  return state.plan("pnet " + std::to_string(cells), planning,
                     [&] { return mtcnn::describe_pnet(file, cells); });
 }
 
 NetworkProfile profile_layers(const Weights& weights, const ProfileOptions& options) {
   if (options.repetitions < 1) reject("repetitions", std::to_string(options.repetitions), "1 or more");
   nn::ThreadPool pool(nn::thread_count(options.threads), nn::enter_worker_thread);
-  const std::shared_ptr<const nn::Plan> plan = plan_to_profile(weights, options, pool.threads());
-  const std::unique_ptr<nn::Session> session = plan->create_session();
+  const std::shared_ptr<const nn::Plan> plan = plan_to_profile(weights, options, pool);
+  const std::unique_ptr<nn::Session> session = plan->create_session(pool.threads());
   return profile(*plan, *session, pool, options);
 }
 

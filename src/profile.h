@@ -9,10 +9,10 @@
 
 namespace adaface {
 
-// The network that `options` name in these weights, planned for that many threads. Throws invalid_argument
-// for a network that they do not hold, and for a batch, precision or side that cannot be.
+// The network that `options` name in these weights, planned for that pool. Throws invalid_argument for a
+// network that they do not hold, and for a batch, precision or side that cannot be.
 std::shared_ptr<const nn::Plan> plan_to_profile(const Weights& weights, const ProfileOptions& options,
-                                                int threads);
+                                                nn::ThreadPool& pool);
 
 // The least time that a layer can take: the multiply-adds that it carries out at the machine's peak, or
 // what it reads and writes, each byte once, at the rate of the level that takes longest. Bytes lie in the

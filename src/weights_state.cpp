@@ -1,15 +1,16 @@
 #include "src/weights_state.h"
 
-#include "src/nn/onednn_backend.h"
+#include "src/nn/cpu_backend.h"
 
 namespace adaface {
 
-std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, int threads,
-                                                     const std::function<nn::Network()>& describe) {
+std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, const nn::PlanOptions& options,
+                                                     const std::function<nn::Network()>& describe,
+                                                     nn::ThreadPool* pool) {
   const std::lock_guard lock(mutex_);
-  std::weak_ptr<const nn::Plan>& known = plans_[{key, threads}];
+  std::weak_ptr<const nn::Plan>& known = plans_[{key, options}];
   std::shared_ptr<const nn::Plan> plan = known.lock();
-  if (!plan) known = plan = nn::plan_onednn(describe(), threads);
+  if (!plan) known = plan = nn::plan_cpu(describe(), options, pool);
   return plan;
 }
 

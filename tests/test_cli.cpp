@@ -480,7 +480,7 @@ TEST_CASE("bench prints every layer, the machine's limits and what the layers ad
     const Result result = f.adaface(arguments);
     CHECK(result.code == 0);
     const std::vector<Json> json = lines(result.out);
-    REQUIRE(json.size() == (net.empty() ? 31 : 10));
+    REQUIRE(json.size() == (net.empty() ? 23 : 10));
     CHECK(json[0]["layer"] == (net.empty() ? "stem" : "onet.conv1"));
     const Json& whole = json.back();
     CHECK(whole["net"] == (net.empty() ? "ir_18" : net));

@@ -8,7 +8,8 @@
 #include <thread>
 
 #include "src/iresnet/iresnet.h"
-#include "src/nn/onednn_backend.h"
+#include "src/nn/cpu_backend.h"
+#include "src/nn/open_mp.h"
 #include "src/weights_state.h"
 #include "tests/golden.h"
 #include "tests/synthetic_weights.h"
@@ -101,7 +102,8 @@ TEST_CASE("embeddings equal the float64 goldens, stage by stage") {
     const nlohmann::json golden = read_json(path);
     const Weights file = Weights::load(network(architecture));
     Embedder embedder(file, {.threads = 1});
-    const auto plan = file.state()->plan("iresnet", 1, [&] { return iresnet::describe(file.state()->file); });
+    const auto plan = file.state()->plan("iresnet", {.threads = available_cpus()},
+                                         [&] { return iresnet::describe(file.state()->file); });
     for (const nlohmann::json& crop : golden["crops"]) {
       const Image image = read_image(shared / "golden" / "crops" / crop["file"].get<std::string>());
       const Embedding embedding = embedder.embed(image);
@@ -244,7 +246,7 @@ TEST_CASE("sessions of different thread counts share one plan") {
   const Weights file = Weights::load(network(Architecture::ir_18));
   const auto make = [] { return nn::Network(); };  // fails unless the plan is there already
   Embedder one(file, {.threads = 1});
-  const auto plan = file.state()->plan("iresnet", available_cpus(), make);
+  const auto plan = file.state()->plan("iresnet", {.threads = available_cpus()}, make);
   Embedder all(file, {.threads = available_cpus()});
-  CHECK(plan == file.state()->plan("iresnet", available_cpus(), make));
+  CHECK(plan == file.state()->plan("iresnet", {.threads = available_cpus()}, make));
 }

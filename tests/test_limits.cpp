@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "kernels/kernels.h"
-#include "src/nn/onednn_backend.h"
 #include "src/profile.h"
 #include "tests/golden.h"
 #include "tests/synthetic_weights.h"
@@ -57,15 +56,16 @@ TEST_CASE("read_words: every version reads every word once") {
   std::vector<std::uint64_t> words(1000);
   for (std::uint64_t& word : words) word = random();
   const kernels::Kernels &best = kernels::select(), &reference = kernels::definitions();
-  CHECK(reference.read_words(words.data(), 0) == 0);
-  CHECK(reference.read_words(words.data(), 2) == (words[0] ^ words[1]));
+  CHECK(reference.read_words(words.data(), 0, false) == 0);
+  CHECK(reference.read_words(words.data(), 2, false) == (words[0] ^ words[1]));
   // Around multiples of what a turn of the faster loops reads, from every alignment within a line.
   for (std::size_t count = 0; count <= 300; ++count)
     for (std::size_t first = 0; first < 8; ++first) {
       CAPTURE(count);
       CAPTURE(first);
-      REQUIRE(best.read_words(words.data() + first, count) ==
-              reference.read_words(words.data() + first, count));
+      for (const bool from_memory : {false, true})
+        REQUIRE(best.read_words(words.data() + first, count, from_memory) ==
+                reference.read_words(words.data() + first, count, from_memory));
     }
 }
 

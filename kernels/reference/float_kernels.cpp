@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <limits>
 
 #include "kernels/reference/reference.h"
@@ -51,6 +53,17 @@ void scale_shift(const float* src, const float* scale, const float* shift, float
                  int block) {
   block == 16 ? scale_shift_block<16>(src, scale, shift, dst, blocks, pixels)
               : scale_shift_block<8>(src, scale, shift, dst, blocks, pixels);
+}
+
+void to_bf16(const float* src, const float* scale, const float* shift, std::uint16_t* dst, int blocks,
+             int pixels, int block) {
+  for (int b = 0; b < blocks; ++b)
+    for (int p = 0; p < pixels; ++p)
+      for (int k = 0; k < block; ++k, ++src, ++dst) {
+        const float value = scale ? *src * scale[b * block + k] + shift[b * block + k] : *src;
+        const auto bits = std::bit_cast<std::uint32_t>(value);
+        *dst = static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+      }
 }
 
 void prelu(float* data, const float* slope, int blocks, int pixels, int block) {
@@ -125,7 +138,7 @@ double multiply_adds(int rounds) {
   return static_cast<double>(kSums) * rounds;
 }
 
-std::uint64_t read_words(const std::uint64_t* src, std::size_t count) {
+std::uint64_t read_words(const std::uint64_t* src, std::size_t count, bool) {
   std::uint64_t result = 0;
   for (std::size_t i = 0; i < count; ++i) result ^= src[i];
   return result;

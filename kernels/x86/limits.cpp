@@ -8,10 +8,9 @@ namespace {
 
 // Enough independent sums to fill two units of a latency of up to six cycles.
 constexpr int kSums = 12;
-// A quarter of the words each: from memory four streams are read 1.4 times as fast as one, from the caches as
-// fast (Zen 4).
-constexpr std::size_t kStreams = 4;
-constexpr std::size_t kLoads = 2;  // of each stream in turn
+// As many parts are read side by side, two vectors of each in turn: from memory 1.4 times as fast as one
+// after the other, from the caches as fast (Zen 4). Asking ahead gains nothing more.
+constexpr std::size_t kParts = 4, kTogether = 2, kLoads = kParts * kTogether;
 
 std::uint64_t folded(const std::uint64_t* words, std::size_t count) {
   std::uint64_t result = 0;
@@ -59,34 +58,40 @@ __attribute__((target("avx512f,avx512bf16"))) double multiply_adds_avx512bf16(in
 }
 
 __attribute__((target("avx512f"))) std::uint64_t read_words_avx512(const std::uint64_t* src,
-                                                                   std::size_t count) {
-  constexpr std::size_t kVector = 8, kStep = kLoads * kVector;
-  const std::size_t stream = count / kStreams / kStep * kStep;
-  __m512i sums[kStreams * kLoads];
+                                                                   std::size_t count, bool from_memory) {
+  // From a third-level cache whole vectors are 1.15 times as fast as halves; from memory halves are 1.25
+  // times.
+  if (from_memory) return read_words_avx2(src, count, true);
+  constexpr std::size_t kVector = 8, kStep = kTogether * kVector;
+  const std::size_t part = count / (kParts * kStep) * kStep;
+  __m512i sums[kLoads];
   for (__m512i& sum : sums) sum = _mm512_setzero_si512();
-  for (std::size_t i = 0; i < stream; i += kStep)
-    for (std::size_t k = 0; k < kStreams * kLoads; ++k)
-      sums[k] =
-          _mm512_xor_si512(sums[k], _mm512_loadu_si512(src + k / kLoads * stream + i + k % kLoads * kVector));
-  for (std::size_t k = 1; k < kStreams * kLoads; ++k) sums[0] = _mm512_xor_si512(sums[0], sums[k]);
+  for (std::size_t i = 0; i < part; i += kStep)
+    for (std::size_t k = 0; k < kLoads; ++k) {
+      const std::uint64_t* at = src + k / kTogether * part + i + k % kTogether * kVector;
+      sums[k] = _mm512_xor_si512(sums[k], _mm512_loadu_si512(at));
+    }
+  for (std::size_t k = 1; k < kLoads; ++k) sums[0] = _mm512_xor_si512(sums[0], sums[k]);
   std::uint64_t words[kVector];
   _mm512_storeu_si512(words, sums[0]);
-  return folded(words, kVector) ^ folded(src + kStreams * stream, count - kStreams * stream);
+  return folded(words, kVector) ^ folded(src + kParts * part, count - kParts * part);
 }
 
-__attribute__((target("avx2"))) std::uint64_t read_words_avx2(const std::uint64_t* src, std::size_t count) {
-  constexpr std::size_t kVector = 4, kStep = kLoads * kVector;
-  const std::size_t stream = count / kStreams / kStep * kStep;
-  __m256i sums[kStreams * kLoads];
+__attribute__((target("avx2"))) std::uint64_t read_words_avx2(const std::uint64_t* src, std::size_t count,
+                                                              bool) {
+  constexpr std::size_t kVector = 4, kStep = kTogether * kVector;
+  const std::size_t part = count / (kParts * kStep) * kStep;
+  __m256i sums[kLoads];
   for (__m256i& sum : sums) sum = _mm256_setzero_si256();
-  for (std::size_t i = 0; i < stream; i += kStep)
-    for (std::size_t k = 0; k < kStreams * kLoads; ++k)
-      sums[k] = _mm256_xor_si256(sums[k], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(
-                                              src + k / kLoads * stream + i + k % kLoads * kVector)));
-  for (std::size_t k = 1; k < kStreams * kLoads; ++k) sums[0] = _mm256_xor_si256(sums[0], sums[k]);
+  for (std::size_t i = 0; i < part; i += kStep)
+    for (std::size_t k = 0; k < kLoads; ++k) {
+      const std::uint64_t* at = src + k / kTogether * part + i + k % kTogether * kVector;
+      sums[k] = _mm256_xor_si256(sums[k], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+    }
+  for (std::size_t k = 1; k < kLoads; ++k) sums[0] = _mm256_xor_si256(sums[0], sums[k]);
   std::uint64_t words[kVector];
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), sums[0]);
-  return folded(words, kVector) ^ folded(src + kStreams * stream, count - kStreams * stream);
+  return folded(words, kVector) ^ folded(src + kParts * part, count - kParts * part);
 }
 
 }  // namespace adaface::kernels::x86

@@ -71,6 +71,7 @@ class AtomicFile {
   void commit();
 
  private:
+  std::filesystem::path directory() const;
   std::string own_link() const;  // under which the open file can be linked
   // Calls `make` with new names beside path_ until one is free; remembers it in temporary_.
   void for_free_name(const std::function<bool(const char*)>& make);

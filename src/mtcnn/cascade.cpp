@@ -119,10 +119,10 @@ void Cascade::plan(Weights::State& weights) {
   for (std::size_t i = 0; i < pnet.size(); ++i) {
     const int cells = kTileCells[i];
     pnet[i] =
-        weights.plan("pnet " + std::to_string(cells), 1, [&] { return describe_pnet(weights.file, cells); });
+        weights.plan("pnet " + std::to_string(cells), {}, [&] { return describe_pnet(weights.file, cells); });
   }
-  const auto rnet = weights.plan("rnet", 1, [&] { return describe_rnet(weights.file); });
-  const auto onet = weights.plan("onet", 1, [&] { return describe_onet(weights.file); });
+  const auto rnet = weights.plan("rnet", {}, [&] { return describe_rnet(weights.file); });
+  const auto onet = weights.plan("onet", {}, [&] { return describe_onet(weights.file); });
   make_worker = [=] {
     Worker worker;
     for (std::size_t i = 0; i < pnet.size(); ++i) worker.pnet[i] = pnet[i]->create_session();

@@ -7,11 +7,32 @@
 #include <string>
 #include <vector>
 
+#include "src/adaface.hpp"
 #include "src/nn/network.h"
 
 namespace adaface::nn {
 
 class ThreadPool;
+
+// How 3x3 convolutions with stride 1 are computed. Every choice gives the same results within float32's
+// rounding; one that a layer does not allow falls back to direct.
+enum class Algorithm {
+  automatic,
+  direct,
+  onednn_winograd,
+  winograd_four_and_two,
+  winograd_four,
+  winograd_two
+};
+
+struct PlanOptions {
+  int threads = 1;  // that work may be divided among: never changes a result
+  Precision precision = Precision::f32;
+  PlanKind kind = PlanKind::fast;
+  bool half_weights = false;  // transformed weights in 16 bits: half the memory, one more rounding
+  Algorithm algorithm = Algorithm::automatic;
+  auto operator<=>(const PlanOptions&) const = default;
+};
 
 struct LayerInfo {
   std::string name;
@@ -61,7 +82,8 @@ class Session {
 class Plan {
  public:
   virtual ~Plan() = default;
-  virtual std::unique_ptr<Session> create_session() const = 0;
+  // For runs on a pool of at most that many threads, or on none.
+  virtual std::unique_ptr<Session> create_session(int threads = 1) const = 0;
   virtual std::span<const LayerInfo> layers() const = 0;
   virtual Extent input() const = 0;
   virtual Extent output() const = 0;

@@ -88,14 +88,17 @@ Weights weights_to_time(const Arguments& arguments) {
 
 void bench_layers(const Arguments& arguments, const Weights& weights, const std::string& network) {
   try {
-    const NetworkProfile profile = profile_layers(weights, {.network = network,
-                                                            .side = arguments.side,
-                                                            .batch = arguments.batch,
-                                                            .threads = arguments.thread_count(),
-                                                            .repetitions = arguments.repetitions});
+    const NetworkProfile profile = profile_layers(
+        weights, {.network = network,
+                  .side = arguments.side,
+                  .batch = arguments.batch,
+                  .precision = arguments.precision == "bf16" ? Precision::bf16 : Precision::f32,
+                  .threads = arguments.thread_count(),
+                  .repetitions = arguments.repetitions});
     arguments.json ? print_layers_json(network, profile) : print_layers(network, profile);
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::invalid_argument) throw UsageError(std::string("bench: ") + error.what());
+    if (error.code() == ErrorCode::invalid_argument || error.code() == ErrorCode::unsupported)
+      throw UsageError(std::string("bench: ") + error.what());
     throw ModelError(error.what());
   }
 }
@@ -153,7 +156,9 @@ void add_bench(CLI::App& app, int& exit_code) {
                            "\n") +
                kLayerColumns);
   verb->callback([arguments, &exit_code] {
-    check_run_options(*arguments);
+    Options checked = *arguments;
+    if (arguments->layers) checked.precision = "f32";  // other precisions are the profile's to judge
+    check_run_options(checked);
     arguments->image.empty() ? bench_network(*arguments) : bench_detection(*arguments);
     exit_code = kDone;
   });

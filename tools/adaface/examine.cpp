@@ -123,9 +123,7 @@ const Photograph* Known::claim_moved(const Photograph& photograph) {
 }
 
 bool Known::is_gone(const fs::path& path) const {
-  const auto below = [&](const fs::path& root) {
-    return std::ranges::mismatch(root, path).in1 == root.end();
-  };
+  const auto below = [&](const fs::path& root) { return is_below(path, root); };
   std::error_code error;
   return std::ranges::any_of(roots_, below) && std::ranges::none_of(unseen_, below) &&
          !fs::exists(path, error) && !error;

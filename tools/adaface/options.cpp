@@ -19,15 +19,6 @@ Weights load(const std::string& given, const char* option, const char* name, con
   }
 }
 
-template <typename Make>
-auto usable(Make make) {
-  try {
-    return make();
-  } catch (const Error& error) {
-    throw ModelError(error.what());
-  }
-}
-
 }  // namespace
 
 FaceSelection Options::selection(FaceSelection fallback) const {

@@ -29,6 +29,16 @@ class ModelError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Runs `use` of a model or gallery: an Error that it throws becomes a ModelError.
+template <typename Use>
+auto usable(Use use) {
+  try {
+    return use();
+  } catch (const Error& error) {
+    throw ModelError(error.what());
+  }
+}
+
 struct Options {
   std::vector<std::string> inputs;
   std::string model, detector;  // empty: model.afw and mtcnn.afw of the data directory
