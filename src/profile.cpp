@@ -7,7 +7,7 @@
 #include <string>
 
 #include "src/machine_limits.h"
-#include "src/mtcnn/nets.h"
+#include "src/mtcnn/timed_nets.h"
 #include "src/nn/open_mp.h"
 #include "src/weights_state.h"
 
@@ -214,9 +214,8 @@ std::shared_ptr<const nn::Plan> plan_to_profile(const Weights& weights, const Pr
   if (options.batch != 1)
     reject("batch", std::to_string(options.batch), "1: sessions of several images are not planned");
   Weights::State& state = *weights.state();
-  const weights::AfwFile& file = state.file;
-  const std::string held(weights::to_string(file.info().architecture));
-  const bool detector = file.info().architecture == weights::Architecture::mtcnn;
+  const std::string held(weights::to_string(state.file.info().architecture));
+  const bool detector = state.file.info().architecture == weights::Architecture::mtcnn;
   const std::string network = options.network.empty() && !detector ? held : options.network;
   if (options.side != 0 && network != "pnet")
     reject("side", std::to_string(options.side), "0: only pnet takes inputs of another size");
@@ -225,19 +224,7 @@ std::shared_ptr<const nn::Plan> plan_to_profile(const Weights& weights, const Pr
     return plan_embedder(state, {.precision = options.precision, .plan = options.plan}, pool);
   }
   if (options.precision != Precision::f32) reject("precision", "bf16", "f32, in which a detector computes");
-  const nn::PlanOptions planning{.threads = pool.threads()};
-  if (network == "rnet") return state.plan("rnet", planning, [&] { return mtcnn::describe_rnet(file); });
-  if (network == "onet") return state.plan("onet", planning, [&] { return mtcnn::describe_onet(file); });
-  if (network != "pnet")
-    reject("network", network.empty() ? "not named" : network,
-           "pnet, rnet or onet, which " + state.name + " holds");
-  constexpr int kSide = 106;  // of the detector's large tile
-  const int side = options.side == 0 ? kSide : options.side;
-  if (side < mtcnn::kWindow || side > 1024 || side % 2 != 0)
-    reject("side", std::to_string(side), "an even number of pixels from 12 to 1024");
-  const int cells = mtcnn::pnet_cells(side);
-  return state.plan("pnet " + std::to_string(cells), planning,
-                    [&] { return mtcnn::describe_pnet(file, cells); });
+  return mtcnn::plan_timed_net(state, network, options.side, pool);
 }
 
 NetworkProfile profile_layers(const Weights& weights, const ProfileOptions& options) {
