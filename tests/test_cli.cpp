@@ -88,7 +88,8 @@ TEST_CASE("help, version and wrong usage") {
                                              {"detect", "--faces", "some", "x.jpg"},
                                              {"detect", "--device", "tpu", "x.jpg"},
                                              {"detect", "--device", "cuda", "x.jpg"},
-                                             {"embed", "--precision", "bf16", "x.jpg"},
+                                             {"embed", "--precision", "f64", "x.jpg"},
+                                             {"embed", "--plan", "tiny", "x.jpg"},
                                              {"embed", "--npy", "/nonexistent/x.npy", "x.jpg"},
                                              {"align", "x.jpg"},
                                              {"bench", "--net", "ir_99"},
@@ -347,6 +348,30 @@ TEST_CASE("any number of threads prints the same") {
   std::string one;
   for (const Json& line : lines(printed[0])) one += f.adaface({"embed", "--json", line["file"]}).out;
   CHECK(one == printed[0]);
+}
+
+TEST_CASE("plans and precisions change the time and the memory, not the face") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const auto embedding = [&](const std::vector<std::string>& options) {
+    std::vector<std::string> arguments = {"embed", "--json", picture("stranger.jpg")};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    return lines(f.adaface(arguments).out).at(0)["faces"][0]["embedding"].get<std::vector<double>>();
+  };
+  const auto cosine = [](const std::vector<double>& a, const std::vector<double>& b) {
+    double sum = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+    return sum;
+  };
+  const std::vector<double> fast = embedding({}), small = embedding({"--plan", "small"});
+  CHECK(cosine(fast, small) > 0.999999);
+  CHECK(fast != small);  // sums in another order
+  // A CPU, or a cap, without bf16 says so.
+  const std::vector<std::string> bf16 = {"embed", "--json", "--precision", "bf16", picture("stranger.jpg")};
+  const Result capped = f.adaface(bf16, "ONEDNN_MAX_CPU_ISA=AVX2");
+  CHECK(capped.code == 2);
+  CHECK_CONTAINS(capped.err, "--precision bf16: precision is bf16, which this CPU cannot multiply");
+  if (f.adaface(bf16).code == 0) CHECK(cosine(fast, embedding({"--precision", "bf16"})) > 0.999);
 }
 
 TEST_CASE("align, then embed the crops: the embeddings of the photographs") {

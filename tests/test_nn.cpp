@@ -261,13 +261,13 @@ TEST_CASE("the pool runs every task once, and passes on what they throw") {
   for (const int threads : {1, 2, 5}) {
     ThreadPool pool(threads);
     CHECK(pool.threads() == threads);
-    for (const int count : {0, 1, 2, 7, 1000}) {
+    for (const int count : {0, 1, 2, 7, 1000, (1 << 20) + 5}) {
       std::vector<std::atomic<int>> runs(static_cast<std::size_t>(count));
       pool.run(count, [&](int i, int worker) {
-        CHECK_UNARY(worker >= 0 && worker < threads);
+        if (worker < 0 || worker >= threads) throw std::logic_error("worker");
         ++runs[static_cast<std::size_t>(i)];
       });
-      for (const auto& run : runs) CHECK(run == 1);
+      CHECK(std::ranges::all_of(runs, [](const auto& run) { return run == 1; }));
     }
     std::atomic<int> done = 0;
     CHECK_THROWS_AS(pool.run(100,

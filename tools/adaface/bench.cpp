@@ -93,6 +93,7 @@ void bench_layers(const Arguments& arguments, const Weights& weights, const std:
                   .side = arguments.side,
                   .batch = arguments.batch,
                   .precision = arguments.precision == "bf16" ? Precision::bf16 : Precision::f32,
+                  .plan = arguments.plan == "small" ? PlanKind::small : PlanKind::fast,
                   .threads = arguments.thread_count(),
                   .repetitions = arguments.repetitions});
     arguments.json ? print_layers_json(network, profile) : print_layers(network, profile);
@@ -116,7 +117,7 @@ void bench_network(const Arguments& arguments) {
   if (!detector && !arguments.net.empty() && arguments.net != architecture)
     throw ModelError("--net " + arguments.net + ": the weight file holds " + architecture);
   if (arguments.layers) return bench_layers(arguments, weights, detector ? arguments.net : architecture);
-  Embedder embedder = make_embedder(weights, arguments.thread_count());
+  Embedder embedder = make_embedder(weights, arguments, arguments.thread_count());
   const Image crop(kCropSize, kCropSize);
   const std::vector<ImageView> crops(static_cast<std::size_t>(arguments.batch), crop);
   const Timing timing = measure(arguments.repetitions, [&] { embedder.embed(crops); });
@@ -156,9 +157,7 @@ void add_bench(CLI::App& app, int& exit_code) {
                            "\n") +
                kLayerColumns);
   verb->callback([arguments, &exit_code] {
-    Options checked = *arguments;
-    if (arguments->layers) checked.precision = "f32";  // other precisions are the profile's to judge
-    check_run_options(checked);
+    check_run_options(*arguments);
     arguments->image.empty() ? bench_network(*arguments) : bench_detection(*arguments);
     exit_code = kDone;
   });

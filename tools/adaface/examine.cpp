@@ -143,7 +143,7 @@ Examiner::Examiner(const Weights& model, const Weights& detector, const EnrollOp
       rules_(rules),
       known_(known),
       detector_(make_detector(detector, with_default_size(options), threads)),
-      embedder_(make_embedder(model, threads)) {}
+      embedder_(make_embedder(model, options, threads)) {}
 
 Examined Examiner::examine(const Input& input, const std::string& identity) {
   if (identity.empty())
