@@ -97,6 +97,12 @@ struct Kernels {
   // Does float multiply-adds in registers alone, in proportion to `rounds`, and returns how many: timed, it
   // is what this CPU reaches at best, to compare layers with.
   double (*multiply_adds)(int rounds);
+  // The same of bfloat16 factors and float sums; without an instruction for it, what float factors reach.
+  double (*multiply_adds_bf16)(int rounds);
+
+  // The exclusive or of all words, which takes hardly more than reading them: timed, it is the bandwidth of
+  // wherever src lies. `from_memory` chooses what is fastest from there.
+  std::uint64_t (*read_words)(const std::uint64_t* src, std::size_t count, bool from_memory);
 };
 
 // The table for this CPU. Capped by the environment variable ADAFACE_MAX_ISA (reference, sse41, avx2,

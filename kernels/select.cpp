@@ -32,19 +32,20 @@ bool has_avx512() {
 
 Kernels for_this_cpu() {
   Kernels table = definitions();
-  const Isa most = cap();
-  if (most >= Isa::avx2 && __builtin_cpu_supports("avx2")) {
+  if (has_avx2()) {
     table.dot_products = x86::dot_products_avx2;
-    if (__builtin_cpu_supports("fma")) table.multiply_adds = x86::multiply_adds_avx2;
-    if (has_avx2()) table.dense = x86::dense_avx2;
+    table.read_words = x86::read_words_avx2;
+    table.multiply_adds = table.multiply_adds_bf16 = x86::multiply_adds_avx2;
+    table.dense = x86::dense_avx2;
   }
-  if (most >= Isa::avx512 && __builtin_cpu_supports("avx512f")) {
-    table.multiply_adds = x86::multiply_adds_avx512;
+  if (has_avx512()) {
+    table.multiply_adds = table.multiply_adds_bf16 = x86::multiply_adds_avx512;
+    if (__builtin_cpu_supports("avx512bf16")) table.multiply_adds_bf16 = x86::multiply_adds_avx512bf16;
+    table.read_words = x86::read_words_avx512;
     table.to_bf16 = x86::to_bf16_avx512;
     table.dense = x86::dense_avx512;
-    if (__builtin_cpu_supports("avx512bw"))
-      table.dot_products =
-          __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni : x86::dot_products_avx512bw;
+    table.dot_products =
+        __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni : x86::dot_products_avx512bw;
   }
   return table;
 }
@@ -87,6 +88,8 @@ const Kernels& definitions() {
       .gate_add = reference::gate_add,
       .dot_products = reference::dot_products,
       .multiply_adds = reference::multiply_adds,
+      .multiply_adds_bf16 = reference::multiply_adds,
+      .read_words = reference::read_words,
   };
   return kTable;
 }

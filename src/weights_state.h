@@ -34,4 +34,8 @@ struct Weights::State {
   std::map<std::pair<std::string, nn::PlanOptions>, std::weak_ptr<const nn::Plan>> plans_;
 };
 
+// The embedding network of these weights, as all sessions over them share it. Precondition: they hold one.
+std::shared_ptr<const nn::Plan> plan_embedder(Weights::State& state, const EmbedderOptions& options,
+                                              nn::ThreadPool& pool);
+
 }  // namespace adaface

@@ -319,18 +319,3 @@ TEST_CASE("sessions of different thread counts share one plan") {
   Embedder all(file, {.threads = available_cpus()});
   CHECK(plan == file.state()->plan("iresnet", {.threads = available_cpus()}, make));
 }
-
-TEST_CASE("the profile names every layer and times it") {
-  Embedder embedder(Weights::load(network(Architecture::ir_18)), {.threads = 1});
-  const NetworkProfile profile = embedder.profile(1);
-  double multiply_adds = 0;
-  for (const LayerProfile& layer : profile.layers) {
-    multiply_adds += layer.multiply_adds;
-    CHECK(layer.run_ms_min > 0);
-    CHECK(layer.alone_ms_min > 0);
-  }
-  CHECK(profile.layers.front().name == "stem");
-  CHECK(profile.layers.back().name == "head");
-  CHECK(multiply_adds == doctest::Approx(2.62e9).epsilon(0.01));
-  CHECK_THROWS_AS(embedder.profile(0), Error);
-}

@@ -134,19 +134,36 @@ class Convolution {
 
  private:
   void weights(const WinogradGrid& grid, int panel) {
-    const std::size_t bytes = a_.type == WinogradType::f32 ? 4 : 2;
-    const std::size_t count = size(winograd_positions(grid) * in_blocks_ * k_.block) * size(k_.panel);
+    const std::size_t count = size(winograd_positions(grid)) *
+                              kernels::winograd_position_bytes(in_blocks_, k_.block, k_.panel, a_.type);
     const int first = panel * k_.panel, rows = std::min(k_.panel, p_.out - first);
     const float* begin = data_.weights.data() + size(first * p_.in) * 9;
     Guarded<float> src(Floats(begin, begin + size(rows * p_.in) * 9));
-    Guarded<std::uint8_t> u(count * bytes), other(u.count());
-    k_.weights(grid, src.data(), rows, p_.in, in_blocks_, a_.type, u.data());
+    Guarded<std::uint8_t> u(count), other(u.count());
+    const bool keep = panel % 2 == 1;
+    k_.weights(grid, src.data(), nullptr, rows, p_.in, in_blocks_, a_.type, keep, u.data());
     CHECK(u.intact());
     if (worst_products_) {
-      definition_.weights(grid, src.data(), rows, p_.in, in_blocks_, a_.type, other.data());
+      definition_.weights(grid, src.data(), nullptr, rows, p_.in, in_blocks_, a_.type, keep, other.data());
       CHECK(first_difference(u, other) == u.count());
+      check_scale(grid, src, rows, other);
     }
     u_.push_back(std::move(u));
+  }
+
+  // Rows times a scale are rows that were multiplied before; `unscaled`: U without one.
+  void check_scale(const WinogradGrid& grid, Guarded<float>& src, int rows, Guarded<std::uint8_t>& unscaled) {
+    Floats scale, multiplied(src.data(), src.data() + src.count());
+    for (int row = 0; row < rows; ++row) scale.push_back(0.5f + 0.37f * static_cast<float>(row));
+    const std::size_t each = multiplied.size() / size(rows);
+    for (std::size_t i = 0; i < multiplied.size(); ++i) multiplied[i] *= scale[i / each];
+    Guarded<std::uint8_t> scaled(unscaled.count()), expected(unscaled.count());
+    k_.weights(grid, src.data(), scale.data(), rows, p_.in, in_blocks_, a_.type, true, scaled.data());
+    definition_.weights(grid, multiplied.data(), nullptr, rows, p_.in, in_blocks_, a_.type, false,
+                        expected.data());
+    CHECK(scaled.intact());
+    CHECK(first_difference(scaled, expected) == expected.count());
+    CHECK(first_difference(scaled, unscaled) < unscaled.count());
   }
 
   template <typename Element>

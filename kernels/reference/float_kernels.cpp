@@ -147,4 +147,10 @@ double multiply_adds(int rounds) {
   return static_cast<double>(kSums) * rounds;
 }
 
+std::uint64_t read_words(const std::uint64_t* src, std::size_t count, bool) {
+  std::uint64_t result = 0;
+  for (std::size_t i = 0; i < count; ++i) result ^= src[i];
+  return result;
+}
+
 }  // namespace adaface::kernels::reference

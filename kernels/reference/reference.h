@@ -32,6 +32,7 @@ void gate_add(const float* src, const float* gate, const float* residual, float*
 void dot_products(const std::uint8_t* rows, std::size_t blocks, const std::int8_t* queries,
                   std::size_t query_count, std::size_t length, std::int32_t* dst);
 double multiply_adds(int rounds);
+std::uint64_t read_words(const std::uint64_t* src, std::size_t count, bool from_memory);
 
 extern const WinogradKernels kWinograd8, kWinograd16;
 

@@ -121,9 +121,10 @@ float value_of(std::uint16_t bits) {
 
 // Where the weight of an input channel and an output of the panel lies in U.
 std::size_t weight_at(WinogradType type, int position, int channels, int channel, int output) {
-  const std::size_t row = size(position) * size(channels) + size(channel);
-  return type == WinogradType::bf16 ? (row / 2 * kPanel + size(output)) * 2 + row % 2
-                                    : row * kPanel + size(output);
+  const std::size_t bytes = winograd_position_bytes(1, channels, kPanel, type), row = size(channel);
+  return size(position) * (bytes / (type == WinogradType::f32 ? 4 : 2)) +
+         (type == WinogradType::bf16 ? (row / 2 * kPanel + size(output)) * 2 + row % 2
+                                     : row * kPanel + size(output));
 }
 
 void store_weight(WinogradType type, float value, void* u, std::size_t at) {
@@ -144,15 +145,16 @@ float load_weight(WinogradType type, const void* u, std::size_t at) {
 }
 
 template <int kBlock>
-void weights(const WinogradGrid& grid, const float* src, int rows, int in, int in_blocks, WinogradType type,
-             void* dst) {
+void weights(const WinogradGrid& grid, const float* src, const float* scale, int rows, int in, int in_blocks,
+             WinogradType type, bool, void* dst) {
   const int channels = in_blocks * kBlock;
   for (int output = 0; output < kPanel; ++output)
     for (int channel = 0; channel < channels; ++channel) {
       Square g = {}, u = {};
       if (output < rows && channel < in)
         for (int tap = 0; tap < 9; ++tap)
-          g[tap / 3][tap % 3] = src[(size(output) * size(in) + size(channel)) * 9 + size(tap)];
+          g[tap / 3][tap % 3] =
+              src[(size(output) * size(in) + size(channel)) * 9 + size(tap)] * (scale ? scale[output] : 1);
       transform(g, u, weights_line, weights_line);
       for_each_position(grid, [&](int position, int row_point, int column_point) {
         store_weight(type, u[row_point][column_point], dst,

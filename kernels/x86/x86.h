@@ -33,5 +33,8 @@ void dense_avx512(const float* src, const float* rows, int inputs, int outputs, 
 
 double multiply_adds_avx2(int rounds);
 double multiply_adds_avx512(int rounds);
+double multiply_adds_avx512bf16(int rounds);
+std::uint64_t read_words_avx2(const std::uint64_t* src, std::size_t count, bool from_memory);
+std::uint64_t read_words_avx512(const std::uint64_t* src, std::size_t count, bool from_memory);
 
 }  // namespace adaface::kernels::x86

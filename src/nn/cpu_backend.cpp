@@ -184,9 +184,15 @@ void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& 
             .shift = padded(layer.shift),
             .fc1 = layer.fc1,
             .fc2 = layer.fc2};
-  LayerInfo info{layer.name, layer.kind, text(in) + " -> " + text(out), "kernels", 0, 0};
-  for (Value value : {layer.src, layer.dst, layer.residual})
-    if (value >= 0) info.bytes += static_cast<double>(bytes(network, value));
+  LayerInfo info{.name = layer.name,
+                 .kind = layer.kind,
+                 .shape = text(in) + " -> " + text(out),
+                 .implementation = "kernels"};
+  // Of each row and column only what a kernel narrower than its stride meets.
+  const double met = layer.kernel < layer.stride ? static_cast<double>(layer.kernel) / layer.stride : 1;
+  info.activation_bytes = met * met * static_cast<double>(bytes(network, layer.src));
+  for (Value value : {layer.dst, layer.residual})
+    if (value >= 0) info.activation_bytes += static_cast<double>(bytes(network, value));
   if (layer.kind == LayerKind::convolution) {
     step.convolution = make_convolution({.layer = layer,
                                          .in = in,
@@ -202,7 +208,8 @@ void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& 
     info.shape += " k" + std::to_string(layer.kernel) + " s" + std::to_string(layer.stride);
     info.multiply_adds = static_cast<double>(in.channels) * out.channels * layer.kernel * layer.kernel *
                          out.height * out.width;
-    info.bytes += step.convolution->weight_bytes();
+    info.executed_multiply_adds = step.convolution->executed_multiply_adds();
+    info.weight_bytes = step.convolution->weight_bytes();
   } else if (layer.src == network.input) {
     throw Error(ErrorCode::internal,
                 "layer " + layer.name + ": only a convolution reads the network's input");
@@ -214,7 +221,7 @@ void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& 
     step.weights.resize(index(in.channels) * step.bias.size());
     layer.weights.fill(0, out.channels, step.weights.data());
     info.multiply_adds = static_cast<double>(step.weights.size());
-    info.bytes += sizeof(float) * static_cast<double>(step.weights.size());
+    info.weight_bytes = sizeof(float) * static_cast<double>(step.weights.size());
   }
   max_channels_ = std::max(max_channels_, step.blocks * block_);
   steps_.push_back(std::move(step));

@@ -39,8 +39,13 @@ struct LayerInfo {
   LayerKind kind;
   std::string shape;           // "256x14x14 -> 256x14x14 k3 s1"
   std::string implementation;  // as the backend names it
-  double multiply_adds;        // of the useful work
-  double bytes;                // weights and activations, each read or written once
+  // Of the useful work, one image: a direct convolution's, whatever the implementation does.
+  double multiply_adds = 0;
+  // What the implementation carries out: more where channels are padded, fewer with Winograd's transforms. 0:
+  // the same.
+  double executed_multiply_adds = 0;
+  double activation_bytes = 0;  // one image's, each read or written once
+  double weight_bytes = 0;      // as packed, each read once
 };
 
 // An arena and what points into it: belongs to one thread at a time. Running allocates no memory of ours and
