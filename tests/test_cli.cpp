@@ -447,7 +447,8 @@ TEST_CASE("compare: the matrix of dot products") {
       const auto b = embedded[j]["faces"][0]["embedding"].get<std::vector<float>>();
       double dot = 0;
       for (std::size_t k = 0; k < a.size(); ++k) dot += static_cast<double>(a[k]) * b[k];
-      CHECK(std::abs(matrix[i][j].get<double>() - dot) < 1e-12);
+      // Lengths rounded to float32 may pass 1.
+      CHECK(std::abs(matrix[i][j].get<double>() - std::min(dot, 1.0)) < 1e-12);
     }
   arguments.erase(arguments.begin() + 1);
   const Result text = f.adaface(arguments);
