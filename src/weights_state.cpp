@@ -12,7 +12,8 @@ std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, con
   std::weak_ptr<const nn::Plan>& known = plans_[{key, options}];
   std::shared_ptr<const nn::Plan> plan = known.lock();
   if (!plan) {
-    verify(pool, options.precision == Precision::f32 && file.info().storage == weights::DataType::f32);
+    verify(pool, (options.precision == Precision::f32 || options.kind == PlanKind::fast) &&
+                     file.info().storage == weights::DataType::f32);
     known = plan = nn::plan_cpu(describe(), options, pool);
   }
   return plan;

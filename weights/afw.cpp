@@ -203,31 +203,16 @@ const TensorView& AfwFile::tensor(std::string_view name) const {
 
 namespace {
 
-// Of both, in one pass: a value that is not finite, and one below zero.
-struct Extremes {
-  bool finite = true, negative = false;
-
-  void add(std::span<const float> values) {
-    // x - x is 0 for finite x and NaN otherwise: sums find any of them without a branch per element. Several,
-    // as one alone would wait for each addition.
-    std::array<float, 16> probes{}, least{};
-    std::size_t i = 0;
-    for (; i + probes.size() <= values.size(); i += probes.size())
-      for (std::size_t k = 0; k < probes.size(); ++k) {
-        const float value = values[i + k];
-        probes[k] += value - value;
-        least[k] = value < least[k] ? value : least[k];
-      }
-    for (; i < values.size(); ++i) {
-      probes[0] += values[i] - values[i];
-      least[0] = std::min(least[0], values[i]);
-    }
-    for (std::size_t k = 0; k < probes.size(); ++k) {
-      finite = finite && probes[k] == 0;
-      negative = negative || least[k] < 0;
-    }
-  }
-};
+bool all_finite(std::span<const float> values) {
+  // x - x is 0 for finite x and NaN otherwise: sums find any of them without a branch per element. Several,
+  // as one alone would wait for each addition.
+  std::array<float, 16> probes{};
+  std::size_t i = 0;
+  for (; i + probes.size() <= values.size(); i += probes.size())
+    for (std::size_t k = 0; k < probes.size(); ++k) probes[k] += values[i + k] - values[i + k];
+  for (; i < values.size(); ++i) probes[0] += values[i] - values[i];
+  return std::ranges::all_of(probes, [](float probe) { return probe == 0; });
+}
 
 }  // namespace
 
@@ -240,25 +225,26 @@ void AfwFile::verify(const TensorView& tensor) const {
   constexpr std::size_t kPiece = std::size_t{1} << 16;
   XXH3_state_t checksum;
   XXH3_64bits_reset(&checksum);
-  Extremes extremes;
+  const bool variance = tensor.name.ends_with(".variance");
+  bool finite = true, negative = false;
   std::vector<float> buffer;
   for (std::size_t first = 0; first < tensor.data.size(); first += kPiece) {
     const std::span<const std::byte> piece =
         tensor.data.subspan(first, std::min(kPiece, tensor.data.size() - first));
     XXH3_64bits_update(&checksum, piece.data(), piece.size());
-    if (tensor.type == DataType::f32) {
-      extremes.add({reinterpret_cast<const float*>(piece.data()), piece.size() / sizeof(float)});
-    } else {
+    std::span<const float> values{reinterpret_cast<const float*>(piece.data()), piece.size() / sizeof(float)};
+    if (tensor.type != DataType::f32) {
       buffer.resize(piece.size() / size_of(tensor.type));
       to_float(tensor, first / size_of(tensor.type), buffer);
-      extremes.add(buffer);
+      values = buffer;
     }
+    finite = finite && all_finite(values);
+    negative = negative || (variance && std::ranges::any_of(values, [](float value) { return value < 0; }));
   }
   if (XXH3_64bits_digest(&checksum) != tensor.checksum)
     corrupt(impl_->name, quoted + ": checksum does not match, its bytes have changed");
-  if (!extremes.finite) corrupt(impl_->name, quoted + " holds a value that is not finite");
-  if (extremes.negative && tensor.name.ends_with(".variance"))
-    corrupt(impl_->name, quoted + " holds a negative variance");
+  if (!finite) corrupt(impl_->name, quoted + " holds a value that is not finite");
+  if (negative) corrupt(impl_->name, quoted + " holds a negative variance");
   verified.store(true, std::memory_order_release);
 }
 
