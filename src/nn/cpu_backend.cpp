@@ -1,7 +1,6 @@
 #include "src/nn/cpu_backend.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <memory>
 #include <utility>
@@ -246,8 +245,7 @@ void CpuPlan::pack(const Network& network, ThreadPool* pool) {
   packed_ = Arena(packed_bytes);
   const int threads = pool ? pool->threads() : 1;
   std::vector<std::vector<float>> plain(index(threads));
-  std::vector<std::atomic<int>> left(steps_.size());  // tasks of each step
-  for (const Task& task : tasks) ++left[task.step];
+
   const auto pack_one = [&](int task, int worker) {
     const auto [i, part] = tasks[index(task)];
     std::vector<float>& buffer = plain[index(worker)];
@@ -262,7 +260,8 @@ void CpuPlan::pack(const Network& network, ThreadPool* pool) {
       if (error.code() != ErrorCode::unsupported) throw;
       throw Error(error.code(), "layer " + layer.name + ": " + error.what());
     }
-    if (--left[i] == 0 && layer.weights.release) layer.weights.release();
+    // Each part reads other rows: what it has read need not stay beside its packed copy.
+    if (layer.weights.release) layer.weights.release();
   };
   if (pool)
     pool->run(static_cast<int>(tasks.size()), pack_one);
