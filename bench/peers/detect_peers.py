@@ -24,7 +24,8 @@ class Published:
         torch.set_num_threads(threads)
         published = mode == "reference"
         self.detector = PublishedMtcnn(afw.read(os.path.join(folder, "mtcnn.afw")), mode, published)
-        self.image, self.version = opened(image), torch.__version__.split("+")[0]
+        self.image = opened(image)
+        self.version = f"(torch {torch.__version__.split('+')[0]}, Pillow {version_of('pillow')})"
         self.variant = "as published" if published else "softmax mended, one array for each stage"
 
     def run(self):

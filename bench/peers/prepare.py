@@ -17,8 +17,8 @@ MTCNN_SHAPES = {"pnet": [1, 3, "rows", "columns"], "rnet": ["batch", 3, 24, 24],
 
 
 def link(target, name):
-    if not name.exists():
-        name.symlink_to(os.path.abspath(target))
+    name.unlink(missing_ok=True)
+    name.symlink_to(os.path.abspath(target))
 
 
 def write_crops(pictures, path, color):
@@ -71,8 +71,8 @@ def rebatch(source, target, batch):
 
 
 def embedding_folder(work, model, batch, pictures, quantised):
-    """Files for one batch size, in a folder of the model's name; those there already are kept."""
-    folder = pathlib.Path(work) / pathlib.Path(model).stem / f"batch{batch}"
+    """Files for one batch size, in a folder named after the weights; those there already are kept."""
+    folder = pathlib.Path(work) / f"{pathlib.Path(model).stem}-{afw.identity(model)}" / f"batch{batch}"
     folder.mkdir(parents=True, exist_ok=True)
     link(model, folder / "weights.afw")
     if not (folder / "net.bin").exists():
