@@ -1,6 +1,6 @@
 // This engine as one more peer of bench/peers/compare.py, through the public API. It obeys lines on standard
 // input and answers each with one line:
-//   worker_adaface embed  --model=ir_101.afw --crops=FILE --batch=N --threads=N --precision=f32
+//   worker_adaface embed  --model=ir_101.afw --crops=FILE --batch=N --threads=N --precision=f32|bf16
 //   worker_adaface detect --model=mtcnn.afw --image=FILE --mode=standard|reference --threads=N
 //   "run N"   N times the work -> nanoseconds elapsed, nanoseconds of CPU in all threads
 //   "output"  the result as JSON: embeddings, or faces {x1, y1, x2, y2, score, five points}
@@ -59,8 +59,9 @@ Work embedding(const Arguments& arguments) {
     std::vector<adaface::Embedding> embeddings;
   };
   constexpr std::size_t kCropBytes = std::size_t{3} * adaface::kCropSize * adaface::kCropSize;
-  if (value_of(arguments, "precision") != "f32")
-    throw adaface::Error(adaface::ErrorCode::unsupported, "--precision=: expected f32");
+  const std::string& precision = value_of(arguments, "precision");
+  if (precision != "f32" && precision != "bf16")
+    throw adaface::Error(adaface::ErrorCode::invalid_argument, "--precision=: expected f32 or bf16");
   const auto batch = static_cast<std::size_t>(number_of(arguments, "batch"));
   auto state =
       std::make_shared<State>(State{adaface::Embedder(adaface::Weights::load(value_of(arguments, "model")),
