@@ -92,7 +92,7 @@ def case(title, work, pairs, arguments, options):
         for process in processes.values():
             process.close()
     result = {"title": title, "work": work, "threads": arguments["threads"], "pairs": [], "neighbours": busy,
-              "ours": {contender.label(): found["text"] for contender, found in agreements.items()
+              "ours": {contender.label(): found for contender, found in agreements.items()
                        if contender.name == OURS}}
     for (ours, peer), times in samples.items():
         about = processes[peer].about
@@ -172,10 +172,11 @@ def main():
             options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
         if options.markdown:
             options.markdown.write_text(report.markdown(results), encoding="utf-8")
-    wrong = [f"{pair['peer']} ({found['title']}): {pair['agreement']['text']}" for found in results["cases"]
-             for pair in found["pairs"] if not pair["agreement"]["good"]]
+    checked = [(found["title"], label, agreed) for found in results["cases"]
+               for label, agreed in [*found["ours"].items(), *((p["peer"], p["agreement"]) for p in found["pairs"])]]
+    wrong = [f"{label} ({title}): {agreed['text']}" for title, label, agreed in checked if not agreed["good"]]
     for line in dict.fromkeys(wrong):
-        print(f"error: disagrees with this engine: {line}", file=sys.stderr)
+        print(f"error: not what was to be measured: {line}", file=sys.stderr)
     return 1 if wrong else 0
 
 

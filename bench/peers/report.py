@@ -105,7 +105,7 @@ def case_text(case):
               f"of the CPUs, and the host withheld {busy['withheld']:.0%}.")
     lower = case.get("ours", {}).get("adaface bf16")
     if lower:
-        rounds += f" Cosine of this engine's bf16 to its f32: {lower}."
+        rounds += f" Cosine of this engine's bf16 to its f32: {lower['text']}."
     return f"### {case['title']}\n\n{rounds}\n\n{body}"
 
 

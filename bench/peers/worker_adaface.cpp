@@ -63,12 +63,14 @@ Work embedding(const Arguments& arguments) {
   if (precision != "f32" && precision != "bf16")
     throw adaface::Error(adaface::ErrorCode::invalid_argument, "--precision=: expected f32 or bf16");
   const auto batch = static_cast<std::size_t>(number_of(arguments, "batch"));
-  auto state =
-      std::make_shared<State>(State{adaface::Embedder(adaface::Weights::load(value_of(arguments, "model")),
-                                                      {.threads = number_of(arguments, "threads")}),
-                                    adaface::read_file(value_of(arguments, "crops")),
-                                    {},
-                                    {}});
+  auto state = std::make_shared<State>(
+      State{adaface::Embedder(
+                adaface::Weights::load(value_of(arguments, "model")),
+                {.threads = number_of(arguments, "threads"),
+                 .precision = precision == "bf16" ? adaface::Precision::bf16 : adaface::Precision::f32}),
+            adaface::read_file(value_of(arguments, "crops")),
+            {},
+            {}});
   if (batch == 0 || state->pixels.size() < batch * kCropBytes)
     throw adaface::Error(adaface::ErrorCode::invalid_argument, "--crops=: holds fewer crops than --batch=");
   for (std::size_t i = 0; i < batch; ++i)
