@@ -33,7 +33,9 @@ struct Subject {
       : options(options),
         pool(nn::thread_count(options.threads), nn::enter_worker_thread),
         plan(plan_to_profile(weights, options, pool)),
-        session(plan->create_session(pool.threads())) {}
+        session(plan->create_session(pool.threads())) {
+    plan->keep_weights(&pool);
+  }
 
   ProfileOptions options;
   nn::ThreadPool pool;

@@ -23,6 +23,7 @@ void add_embed(const adaface::Weights& weights, int threads, std::size_t batch) 
       name.c_str(),
       [=](benchmark::State& state) {
         adaface::Embedder embedder(weights, {.threads = threads});
+        embedder.prepare();
         const adaface::Image crop(adaface::kCropSize, adaface::kCropSize);
         const std::vector<adaface::ImageView> crops(batch, crop);
         for (auto _ : state) benchmark::DoNotOptimize(embedder.embed(crops));

@@ -238,8 +238,10 @@ double similarity(const Embedding& a, const Embedding& b);
 // same.
 enum class Precision { f32, bf16 };
 
-// fast: the fastest implementation of every layer; the transformed weights occupy about three times the file.
-// small: little more memory than the float32 weights (half of that with bf16), at about twice the time.
+// fast: weights are transformed for the fastest kernels and kept so, in about three times the memory of a
+// float32 file. The first nine embeddings do that bit by bit and take up to twice the time of later ones,
+// unless prepare() has. small: little more memory than the weights' file; they are transformed anew each
+// time, for a third more time. With bf16 half the float32 weights, at twice the time.
 enum class PlanKind { fast, small };
 
 struct EmbedderOptions {
@@ -256,6 +258,10 @@ class Embedder {
   ~Embedder();
   Embedder(Embedder&&) noexcept;
   Embedder& operator=(Embedder&&) noexcept;
+
+  // Transforms all weights of a fast plan at once: later embeddings take their steady time. For services, and
+  // for measurements. Otherwise without effect.
+  void prepare();
 
   // Aligned crops of 112x112, in either channel order. One crop: threads work inside its layers; several:
   // crops are spread over the threads. Throws invalid_argument when a crop has another size, corrupt when the

@@ -107,6 +107,10 @@ Embedder::~Embedder() = default;
 Embedder::Embedder(Embedder&&) noexcept = default;
 Embedder& Embedder::operator=(Embedder&&) noexcept = default;
 
+void Embedder::prepare() {
+  session_->plan->keep_weights(&session_->pool);
+}
+
 Embedding Embedder::embed(const ImageView& crop) {
   return embed(std::span(&crop, 1)).front();
 }

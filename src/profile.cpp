@@ -231,6 +231,7 @@ NetworkProfile profile_layers(const Weights& weights, const ProfileOptions& opti
   if (options.repetitions < 1) reject("repetitions", std::to_string(options.repetitions), "1 or more");
   nn::ThreadPool pool(nn::thread_count(options.threads), nn::enter_worker_thread);
   const std::shared_ptr<const nn::Plan> plan = plan_to_profile(weights, options, pool);
+  plan->keep_weights(&pool);
   const std::unique_ptr<nn::Session> session = plan->create_session(pool.threads());
   return profile(*plan, *session, pool, options);
 }

@@ -80,6 +80,7 @@ Work embedding(const Arguments& arguments) {
          .height = adaface::kCropSize,
          .stride = std::ptrdiff_t{3} * adaface::kCropSize,
          .order = adaface::ChannelOrder::bgr});
+  state->embedder.prepare();
   return {[state] { state->embeddings = state->embedder.embed(state->crops); },
           [state] {
             for (std::size_t i = 0; i < state->embeddings.size(); ++i) {

@@ -22,6 +22,7 @@ struct ConvolutionProblem {
   Precision precision;
   bool half_weights;  // keep them in 16 bits where that halves what a run reads
   PlanKind kind;
+  int keep_after;  // runs after which weights that are transformed at each run are kept, in a fast plan
 };
 
 // Packed weights are written once per plan, by tasks that may run at the same time; an implementation that
@@ -38,6 +39,10 @@ class Convolution {
   virtual int pack_tasks() const = 0;
   virtual std::size_t plain_floats() const = 0;  // of the buffer `plain` that a task works with
   virtual void pack(int task, const ConvolutionWeights& weights, float* plain, std::byte* packed) const = 0;
+
+  // Transforms weights that runs would transform and keep later; tasks may run at the same time, beside runs.
+  virtual int keep_tasks() const { return 0; }
+  virtual void keep(int task [[maybe_unused]], std::byte* packed [[maybe_unused]]) const {}
 
   // For a session whose pool has at most that many threads; steps use it one after the other.
   virtual std::size_t scratch_bytes(int threads) const = 0;

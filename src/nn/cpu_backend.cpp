@@ -17,6 +17,10 @@
 namespace adaface::nn {
 namespace {
 
+// A fast plan keeps the transformed weights of a layer from its second to its ninth run on: memory that is
+// touched for the first time has to be cleared, and one run should not wait for hundreds of megabytes of it.
+constexpr int kKeepingRuns = 8;
+
 std::size_t index(int value) {
   return static_cast<std::size_t>(value);
 }
@@ -80,6 +84,7 @@ class CpuPlan final : public Plan, public std::enable_shared_from_this<CpuPlan> 
   CpuPlan(const Network& network, const PlanOptions& options, ThreadPool* pool);
 
   std::unique_ptr<Session> create_session(int threads) const override;
+  void keep_weights(ThreadPool* pool) const override;
   std::span<const LayerInfo> layers() const override { return infos_; }
   Extent input() const override { return input_; }
   Extent output() const override { return output_; }
@@ -201,7 +206,8 @@ void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& 
                                          .threads = options.threads,
                                          .precision = options.precision,
                                          .half_weights = options.half_weights,
-                                         .kind = options.kind},
+                                         .kind = options.kind,
+                                         .keep_after = 1 + static_cast<int>(steps_.size()) % kKeepingRuns},
                                         options);
     info.implementation = step.convolution->implementation();
     info.shape += " k" + std::to_string(layer.kernel) + " s" + std::to_string(layer.stride);
@@ -267,6 +273,19 @@ void CpuPlan::pack(const Network& network, ThreadPool* pool) {
     pool->run(static_cast<int>(tasks.size()), pack_one);
   else
     for (int task = 0; task < static_cast<int>(tasks.size()); ++task) pack_one(task, 0);
+}
+
+void CpuPlan::keep_weights(ThreadPool* pool) const {
+  for (const Step& step : steps_) {
+    const int tasks = step.convolution ? step.convolution->keep_tasks() : 0;
+    const auto keep = [&](int task, int) {
+      step.convolution->keep(task, packed_.data() + step.packed_offset);
+    };
+    if (pool)
+      pool->run(tasks, keep);
+    else
+      for (int task = 0; task < tasks; ++task) keep(task, 0);
+  }
 }
 
 std::unique_ptr<Session> CpuPlan::create_session(int threads) const {

@@ -84,6 +84,9 @@ class Plan {
   virtual ~Plan() = default;
   // For runs on a pool of at most that many threads, or on none.
   virtual std::unique_ptr<Session> create_session(int threads = 1) const = 0;
+  // Transforms all weights now that the first runs of a fast plan would transform and keep, some in each.
+  // `pool` shares it out; null: this thread alone. Thread-safe.
+  virtual void keep_weights(ThreadPool* pool) const = 0;
   virtual std::span<const LayerInfo> layers() const = 0;
   virtual Extent input() const = 0;
   virtual Extent output() const = 0;

@@ -64,11 +64,16 @@ class WinogradConvolution final : public Convolution {
   }
   void pack(int task, const ConvolutionWeights& weights, float* plain, std::byte* packed) const override;
   std::size_t scratch_bytes(int threads) const override;
+  int keep_tasks() const override { return in_place() && keeps_ ? panels_ : 0; }
+  void keep(int task, std::byte* packed) const override;
   std::unique_ptr<Bound> bind(std::byte* packed, const float* src, float* dst,
                               std::byte* scratch) const override;
 
  private:
   class BoundWinograd;
+
+  void transform_panel(int panel, bool keep, std::byte* dst) const;
+  void publish_panel(int panel) const;
 
   // Rows of tiles [first, first + count): those of 4 outputs come first.
   WinogradGrid band(int first, int count) const;
@@ -98,7 +103,9 @@ class WinogradConvolution final : public Convolution {
   const float* rows_;  // the weights in their file, or null: packed when planned
   std::vector<float> row_scale_;
   bool keeps_;  // packed weights are kept
-  enum PanelState : int { kUnused, kUsed, kBeingKept, kKept };
+  int keep_after_;
+  // Of each panel: how often it was transformed for a run, or one of these.
+  static constexpr int kBeingKept = -1, kKept = -2;
   mutable std::vector<std::atomic<int>> panel_states_;
   mutable std::atomic<int> panels_to_keep_;
   std::function<void()> release_;
@@ -121,6 +128,7 @@ WinogradConvolution::WinogradConvolution(const ConvolutionProblem& problem, cons
       rows_(problem.half_weights ? nullptr : problem.layer.weights.rows),
       row_scale_(problem.layer.weights.row_scale),
       keeps_(!rows_ || problem.kind == PlanKind::fast),
+      keep_after_(problem.keep_after),
       panel_states_(index(panels_)),
       panels_to_keep_(panels_),
       release_(problem.layer.weights.release) {
@@ -192,6 +200,28 @@ void WinogradConvolution::pack(int task, const ConvolutionWeights& weights, floa
   }
   kernels_.weights(grid_, plain, nullptr, rows, in_.channels, in_blocks_, type_, true,
                    packed + index(task) * panel_bytes_);
+}
+
+void WinogradConvolution::transform_panel(int panel, bool keep, std::byte* dst) const {
+  const int first = panel * kernels_.panel, rows = std::min(kernels_.panel, out_.channels - first);
+  kernels_.weights(grid_, rows_ + index(first) * index(in_.channels) * 9, row_scale_.data() + first, rows,
+                   in_.channels, in_blocks_, type_, keep, dst);
+}
+
+// To sessions on all threads; once all are there, the file's own pages are not needed.
+void WinogradConvolution::publish_panel(int panel) const {
+  panel_states_[index(panel)].store(kKept, std::memory_order_release);
+  if (--panels_to_keep_ == 0 && release_) release_();
+}
+
+void WinogradConvolution::keep(int task, std::byte* packed) const {
+  std::atomic<int>& state = panel_states_[index(task)];
+  int seen = state.load(std::memory_order_relaxed);
+  while (seen >= 0)
+    if (state.compare_exchange_weak(seen, kBeingKept, std::memory_order_relaxed)) {
+      transform_panel(task, true, packed + index(task) * panel_bytes_);
+      return publish_panel(task);
+    }
 }
 
 std::size_t WinogradConvolution::scratch_bytes(int threads) const {
@@ -270,8 +300,8 @@ class WinogradConvolution::BoundWinograd final : public Bound {
       c_.kernels_.input(shape, src, reinterpret_cast<float*>(v), rows(own));
   }
 
-  // Transformed weights of a panel. A plan's first run transforms them as it needs them, which is all that a
-  // single photograph pays for; the second keeps what it transforms. Both are the same numbers.
+  // Transformed weights of a panel. A plan's first runs transform them as they need them, which is all that a
+  // single photograph pays for; later ones keep what they transform. Both are the same numbers.
   const std::byte* weights(int panel, std::byte* own) const {
     std::byte* kept = c_.keeps_ ? packed_ + index(panel) * c_.panel_bytes_ : nullptr;
     if (!c_.in_place()) return kept;
@@ -279,19 +309,16 @@ class WinogradConvolution::BoundWinograd final : public Bound {
     int seen = state.load(std::memory_order_acquire);
     if (seen == kKept) return kept;
     bool keep = false;
-    if (kept && seen == kUnused)
-      state.compare_exchange_strong(seen, kUsed, std::memory_order_relaxed);
-    else if (kept && seen == kUsed)
-      keep = state.compare_exchange_strong(seen, kBeingKept, std::memory_order_relaxed);
-    std::byte* to = keep ? kept : panel_of(own);
-    const int first = panel * c_.kernels_.panel, rows = std::min(c_.kernels_.panel, c_.out_.channels - first);
-    c_.kernels_.weights(c_.grid_, c_.rows_ + index(first) * index(c_.in_.channels) * 9,
-                        c_.row_scale_.data() + first, rows, c_.in_.channels, c_.in_blocks_, c_.type_, keep,
-                        to);
-    if (keep) {
-      state.store(kKept, std::memory_order_release);
-      if (--c_.panels_to_keep_ == 0 && c_.release_) c_.release_();
+    if (kept && seen >= 0) {
+      const bool due = seen >= c_.keep_after_;
+      // Another session may have been faster: then this one transforms for itself.
+      const bool changed =
+          state.compare_exchange_strong(seen, due ? kBeingKept : seen + 1, std::memory_order_relaxed);
+      keep = due && changed;
     }
+    std::byte* to = keep ? kept : panel_of(own);
+    c_.transform_panel(panel, keep, to);
+    if (keep) c_.publish_panel(panel);
     return to;
   }
 

@@ -120,6 +120,7 @@ void bench_network(const Arguments& arguments) {
   Embedder embedder = make_embedder(weights, arguments, arguments.thread_count());
   const Image crop(kCropSize, kCropSize);
   const std::vector<ImageView> crops(static_cast<std::size_t>(arguments.batch), crop);
+  embedder.prepare();
   const Timing timing = measure(arguments.repetitions, [&] { embedder.embed(crops); });
   print_timing(arguments, architecture + ", batch " + std::to_string(arguments.batch), arguments.batch,
                timing);

@@ -47,7 +47,7 @@ void add_run_options(CLI::App& app, Options& options) {
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->type_name("P");
   app.add_option("--plan", options.plan,
-                 "fast, or small: a third of the memory at about twice the time (default fast)")
+                 "fast, or small: a third of the memory for a third more time (default fast)")
       ->check(CLI::IsMember({"fast", "small"}))
       ->type_name("PLAN");
   app.add_option("--device", options.device, "Where to compute: cpu or cuda[:N] (default cpu)")
