@@ -1,7 +1,8 @@
 // Each layer of a network by itself, its data in cache, and the whole network:
 //   bench_layers [--net=ir_101,pnet] [--model=FILE] [--threads=1] [--batch=1] [--precision=f32]
 //   [--benchmark_...] bench_layers --net=ir_50 --benchmark_filter='stage3.*conv1' --benchmark_format=json
-// Benchmarks are called NET/LAYER/batch:N/threads:N/PRECISION. Without --model the weights are made up.
+// Benchmarks are called NET/LAYER/batch:N/threads:N/PRECISION; one iteration is a batch, whose images run one
+// after the other. Without --model the weights are made up.
 // Within a network the weights come from further away: that, and what falls between the layers, is the table
 // of `adaface bench --layers`.
 #include <benchmark/benchmark.h>
@@ -30,13 +31,16 @@ struct Arguments {
 // What all benchmarks of one network share.
 struct Subject {
   Subject(const Weights& weights, const ProfileOptions& options)
-      : options(options),
+      : weights(weights),
+        options(options),
         pool(nn::thread_count(options.threads), nn::enter_worker_thread),
         plan(plan_to_profile(weights, options, pool)),
         session(plan->create_session(pool.threads())) {
     plan->keep_weights(&pool);
   }
 
+  // A plan may read weights where they lie in the mapped file.
+  Weights weights;
   ProfileOptions options;
   nn::ThreadPool pool;
   std::shared_ptr<const nn::Plan> plan;
@@ -55,20 +59,22 @@ void run_layer(benchmark::State& state, Subject& subject, int index) {
   const nn::LayerInfo& layer = subject.plan->layers()[static_cast<std::size_t>(index)];
   // Before and after: the machine is as busy as while the layer runs.
   subject.measure_limits();
-  subject.session->run_layer(index, &subject.pool);
-  for (auto _ : state) subject.session->run_layer(index, &subject.pool);
-  subject.measure_limits();
   const int batch = subject.options.batch;
+  subject.session->run_layer(index, &subject.pool);
+  for (auto _ : state)
+    for (int image = 0; image < batch; ++image) subject.session->run_layer(index, &subject.pool);
+  subject.measure_limits();
   const MachineLimits& machine = subject.meter->limits();
-  const LayerLimit limit = layer_limit(layer, batch, layer.weight_bytes, machine);
+  const LayerLimit limit = layer_limit(layer, layer.weight_bytes, machine);
   using benchmark::Counter;
   constexpr auto kRate = Counter::kIsIterationInvariantRate;
   state.counters["GFLOP/s"] = Counter(2e-9 * batch * layer.multiply_adds, kRate);
-  state.counters["bytes"] = batch * layer.activation_bytes + layer.weight_bytes;
-  state.counters["GB/s"] = Counter(1e-9 * (batch * layer.activation_bytes + layer.weight_bytes), kRate);
+  const double bytes = batch * (layer.activation_bytes + layer.weight_bytes);
+  state.counters["bytes"] = bytes;
+  state.counters["GB/s"] = Counter(1e-9 * bytes, kRate);
   // As fractions of the measured time.
-  state.counters["of_peak"] = Counter(1e-3 * limit.compute_ms, kRate);
-  state.counters["of_read"] = Counter(1e-3 * limit.bandwidth_ms, kRate);
+  state.counters["of_peak"] = Counter(1e-3 * batch * limit.compute_ms, kRate);
+  state.counters["of_read"] = Counter(1e-3 * batch * limit.bandwidth_ms, kRate);
   state.counters["peak_GFLOP/s"] = machine.peak_gflops;
   state.SetLabel(layer.shape + ", " + layer.implementation + ", bound by " +
                  (limit.compute_ms > limit.bandwidth_ms ? "compute" : limit.level));
@@ -79,7 +85,8 @@ void run_whole(benchmark::State& state, Subject& subject) {
   double multiply_adds = 0;
   for (const nn::LayerInfo& layer : subject.plan->layers()) multiply_adds += layer.multiply_adds;
   subject.session->run(&subject.pool);
-  for (auto _ : state) subject.session->run(&subject.pool);
+  for (auto _ : state)
+    for (int image = 0; image < subject.options.batch; ++image) subject.session->run(&subject.pool);
   state.counters["GFLOP/s"] = benchmark::Counter(2e-9 * subject.options.batch * multiply_adds,
                                                  benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -136,7 +143,7 @@ int main(int argc, char** argv) {
   }
   try {
     add_networks(arguments);
-    benchmark::RunSpecifiedBenchmarks();
+    if (benchmark::RunSpecifiedBenchmarks() == 0) return 2;  // the filter matched none, and that was said
   } catch (const Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
     return error.code() == ErrorCode::invalid_argument ? 2 : 1;

@@ -66,25 +66,30 @@ class Interleaved {
 
 // The times of a network and its layers, one round after the other.
 struct Rounds {
-  explicit Rounds(std::span<const nn::LayerInfo> infos)
-      : infos(infos), within(infos.size()), alone(infos.size()) {}
+  Rounds(std::span<const nn::LayerInfo> infos, int batch)
+      : infos(infos), batch(batch), within(infos.size()), alone(infos.size()) {}
 
   void run_whole(nn::Session& session, nn::ThreadPool& pool) {
     const Clock::time_point start = Clock::now();
-    session.run(&pool);
+    for (int image = 0; image < batch; ++image) session.run(&pool);
     whole.add(milliseconds(start));
   }
 
   // Right after run_whole.
   void run_layers(nn::Session& session, nn::ThreadPool& pool, Interleaved& machine) {
+    std::vector<double> sums(infos.size());
+    for (int image = 0; image < batch; ++image)
+      for (std::size_t i = 0; i < infos.size(); ++i) {
+        const Clock::time_point start = Clock::now();
+        session.run_layer(static_cast<int>(i), &pool);
+        const double ms = milliseconds(start);
+        sums[i] += ms;
+        machine.between_neighbours(ms);
+      }
     double sum = 0;
     for (std::size_t i = 0; i < infos.size(); ++i) {
-      const Clock::time_point start = Clock::now();
-      session.run_layer(static_cast<int>(i), &pool);
-      const double ms = milliseconds(start);
-      within[i].add(ms);
-      sum += ms;
-      machine.between_neighbours(ms);
+      within[i].add(sums[i]);
+      sum += sums[i];
     }
     layers.add(sum);
     between.add(whole.all.back() - sum);
@@ -99,7 +104,7 @@ struct Rounds {
       double all = 0;
       for (int repeat = 0; repeat < kRepeats; ++repeat) {
         const Clock::time_point start = Clock::now();
-        session.run_layer(static_cast<int>(i), &pool, true);
+        for (int image = 0; image < batch; ++image) session.run_layer(static_cast<int>(i), &pool, true);
         const double ms = milliseconds(start);
         alone[i].add(ms);
         all += ms;
@@ -112,13 +117,14 @@ struct Rounds {
   }
 
   std::span<const nn::LayerInfo> infos;
+  int batch;
   std::vector<Times> within, alone;
   Times whole, layers, between, convolutions;
 };
 
 }  // namespace
 
-LayerLimit layer_limit(const nn::LayerInfo& layer, int batch, double resident_weight_bytes,
+LayerLimit layer_limit(const nn::LayerInfo& layer, double resident_weight_bytes,
                        const MachineLimits& machine) {
   struct Level {
     const char* name;
@@ -130,8 +136,8 @@ LayerLimit layer_limit(const nn::LayerInfo& layer, int batch, double resident_we
                                         {"memory", HUGE_VAL, machine.memory_gb_s}}};
   const double executed =
       layer.executed_multiply_adds > 0 ? layer.executed_multiply_adds : layer.multiply_adds;
-  const double activations = batch * layer.activation_bytes;
-  LayerLimit limit{2e-6 * batch * executed / machine.peak_gflops, 0, "L1"};
+  const double activations = layer.activation_bytes;
+  LayerLimit limit{2e-6 * executed / machine.peak_gflops, 0, "L1"};
   double nearer = 0;  // the size of the level before
   for (const Level& level : levels) {
     double bytes = 0;
@@ -153,7 +159,7 @@ NetworkProfile profile(const nn::Plan& plan, nn::Session& session, nn::ThreadPoo
   const nn::Extent in = plan.input();
   std::fill_n(session.input(),
               static_cast<std::size_t>(in.channels) * static_cast<std::size_t>(in.height * in.width), 0.25f);
-  Rounds rounds(plan.layers());
+  Rounds rounds(plan.layers(), options.batch);
   Interleaved machine(pool, options.precision);
   session.run(&pool);
   int passes = 1;
@@ -187,7 +193,7 @@ NetworkProfile profile(const nn::Plan& plan, nn::Session& session, nn::ThreadPoo
   for (const nn::LayerInfo& info : rounds.infos) weight_bytes += info.weight_bytes;
   for (std::size_t i = 0; i < rounds.infos.size(); ++i) {
     const nn::LayerInfo& info = rounds.infos[i];
-    const LayerLimit limit = layer_limit(info, options.batch, weight_bytes, result.limits);
+    const LayerLimit limit = layer_limit(info, weight_bytes, result.limits);
     const double executed =
         info.executed_multiply_adds > 0 ? info.executed_multiply_adds : info.multiply_adds;
     result.layers.push_back({.name = info.name,
@@ -197,13 +203,13 @@ NetworkProfile profile(const nn::Plan& plan, nn::Session& session, nn::ThreadPoo
                              .multiply_adds = options.batch * info.multiply_adds,
                              .executed_multiply_adds = options.batch * executed,
                              .activation_bytes = options.batch * info.activation_bytes,
-                             .weight_bytes = info.weight_bytes,
+                             .weight_bytes = options.batch * info.weight_bytes,
                              .run_ms_min = rounds.within[i].min(),
                              .run_ms_median = rounds.within[i].median(),
                              .alone_ms_min = rounds.alone[i].min(),
                              .alone_ms_median = rounds.alone[i].median(),
-                             .compute_ms = limit.compute_ms,
-                             .bandwidth_ms = limit.bandwidth_ms,
+                             .compute_ms = options.batch * limit.compute_ms,
+                             .bandwidth_ms = options.batch * limit.bandwidth_ms,
                              .level = limit.level});
   }
   return result;
@@ -211,8 +217,7 @@ NetworkProfile profile(const nn::Plan& plan, nn::Session& session, nn::ThreadPoo
 
 std::shared_ptr<const nn::Plan> plan_to_profile(const Weights& weights, const ProfileOptions& options,
                                                 nn::ThreadPool& pool) {
-  if (options.batch != 1)
-    reject("batch", std::to_string(options.batch), "1: sessions of several images are not planned");
+  if (options.batch < 1) reject("batch", std::to_string(options.batch), "1 or more");
   Weights::State& state = *weights.state();
   const std::string held(weights::to_string(state.file.info().architecture));
   const bool detector = state.file.info().architecture == weights::Architecture::mtcnn;
@@ -224,6 +229,7 @@ std::shared_ptr<const nn::Plan> plan_to_profile(const Weights& weights, const Pr
     return plan_embedder(state, {.precision = options.precision, .plan = options.plan}, pool);
   }
   if (options.precision != Precision::f32) reject("precision", "bf16", "f32, in which a detector computes");
+  if (options.plan != PlanKind::fast) reject("plan", "small", "fast, the only one of a detector");
   return mtcnn::plan_timed_net(state, network, options.side, pool);
 }
 

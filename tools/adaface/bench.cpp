@@ -74,7 +74,8 @@ Weights weights_to_time(const Arguments& arguments) {
   const bool detector = is_detector_net(arguments.net);
   Options options = arguments;
   std::string& given = detector ? options.detector : options.model;
-  if (!given.empty() || arguments.net.empty()) return load_model(options);
+  const auto load = [&] { return detector ? load_detector(options) : load_model(options); };
+  if (!given.empty() || arguments.net.empty()) return load();
   const std::filesystem::path path = data_directory() / (detector ? "mtcnn.afw" : arguments.net + ".afw");
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
@@ -83,7 +84,7 @@ Weights weights_to_time(const Arguments& arguments) {
     return synthetic::untrained(synthetic::architecture_of(arguments.net));
   }
   given = path.string();
-  return detector ? load_detector(options) : load_model(options);
+  return load();
 }
 
 void bench_layers(const Arguments& arguments, const Weights& weights, const std::string& network) {
@@ -149,8 +150,10 @@ void add_bench(CLI::App& app, int& exit_code) {
   CLI::Option* image = verb->add_option("--image", arguments->image, "Time detection on this picture instead")
                            ->type_name("IMAGE");
   add_model_option(*verb, *arguments);
-  for (const char* option : {"--layers", "--batch", "--net", "--side", "--model"}) image->excludes(option);
   add_detection_options(*verb, *arguments);
+  add_embedding_options(*verb, *arguments);
+  for (const char* option : {"--layers", "--batch", "--net", "--side", "--model", "--precision", "--plan"})
+    image->excludes(option);
   add_run_options(*verb, *arguments);
   add_output_options(*verb, *arguments);
   verb->footer(std::string("Example:\n"

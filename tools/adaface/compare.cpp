@@ -80,6 +80,7 @@ void add_compare(CLI::App& app, int& exit_code) {
   add_inputs(*verb, *options);
   add_model_option(*verb, *options);
   add_detection_options(*verb, *options);
+  add_embedding_options(*verb, *options);
   add_run_options(*verb, *options);
   add_output_options(*verb, *options);
   verb->footer(

@@ -94,6 +94,7 @@ void add_embed(CLI::App& app, int& exit_code) {
   CLI::Option* aligned =
       verb->add_flag("--aligned", arguments->aligned, "The pictures are aligned 112x112 crops: no detection");
   for (const char* option : {"--detector", "--mode", "--faces", "--min-face"}) aligned->excludes(option);
+  add_embedding_options(*verb, *arguments);
   add_run_options(*verb, *arguments);
   add_output_options(*verb, *arguments);
   verb->footer(

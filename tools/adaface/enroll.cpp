@@ -232,6 +232,7 @@ void add_enroll(CLI::App& app, int& exit_code) {
       ->type_name("N");
   add_model_option(*verb, *options);
   add_detection_options(*verb, *options, {"one", "largest", "best"});
+  add_embedding_options(*verb, *options);
   add_run_options(*verb, *options);
   add_output_options(*verb, *options);
   verb->footer(

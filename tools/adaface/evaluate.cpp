@@ -212,6 +212,7 @@ void add_evaluate(CLI::App& app, int& exit_code) {
   verb->add_option("--roc", arguments->roc, "Also write the ROC curve as a picture (SVG)")->type_name("FILE");
   add_model_option(*verb, *arguments);
   add_detection_options(*verb, *arguments, {"largest", "best"});
+  add_embedding_options(*verb, *arguments);
   add_run_options(*verb, *arguments);
   add_output_options(*verb, *arguments);
   verb->footer(

@@ -223,6 +223,7 @@ void add_find(CLI::App& app, int& exit_code) {
       ->type_name("DIR");
   add_model_option(*verb, *arguments);
   add_detection_options(*verb, *arguments);
+  add_embedding_options(*verb, *arguments);
   add_run_options(*verb, *arguments);
   add_output_options(*verb, *arguments);
   verb->footer(

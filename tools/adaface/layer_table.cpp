@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "tools/adaface/json.h"
 
@@ -21,6 +22,14 @@ struct Rates {
 
   static double bytes(const LayerProfile& layer) { return layer.activation_bytes + layer.weight_bytes; }
 };
+
+// The median of differences between neighbouring times, where it says more than how busy the machine was:
+// of enough rounds, and not below nothing.
+constexpr int kLeastRounds = 5;
+std::optional<double> between_ms(const NetworkProfile& profile) {
+  if (profile.repetitions < kLeastRounds || profile.between_ms_median < 0) return std::nullopt;
+  return profile.between_ms_median;
+}
 
 double limit_ms(const NetworkProfile& profile) {
   double sum = 0;
@@ -56,8 +65,10 @@ void print_sums(const NetworkProfile& profile) {
       sum_of(profile, &LayerProfile::run_ms_median));
   row("sum of all layers in one pass", profile.layers_ms_min, profile.layers_ms_median);
   row("whole network", profile.total_ms_min, profile.total_ms_median);
-  std::printf("%-46s %9s %9.3f\n", "between the layers: a whole run less their sum", "",
-              profile.between_ms_median);
+  const std::optional<double> between = between_ms(profile);
+  char text[32] = "-";
+  if (between) std::snprintf(text, sizeof text, "%.3f", *between);
+  std::printf("%-46s %9s %9s\n", "between the layers: a whole run less their sum", "", text);
   row("whole / convolutions alone", profile.total_ms_min / profile.convolutions_ms_min,
       profile.total_ms_median / profile.convolutions_ms_median);
   const double limit = limit_ms(profile);
@@ -70,9 +81,11 @@ void print_sums(const NetworkProfile& profile) {
 const char* const kLayerColumns =
     "Columns of --layers. min, median: ms between its neighbours; alone: least, repeated with its data in "
     "cache,\n"
-    "a convolution without its PReLU. GFLOP/s: of useful work, a direct convolution's. MB: weights and "
-    "activations,\n"
-    "each byte once; GB/s: these over min. of peak: the multiply-adds that are carried out against those in "
+    "of oneDNN's convolutions the primitive, without its PReLU; a layer of our own kernels is whole. "
+    "GFLOP/s: "
+    "of useful\n"
+    "work, a direct convolution's. MB: weights and activations, each byte once; GB/s: these over min. of "
+    "peak: the multiply-adds that are carried out against those in "
     "registers\n"
     "alone; of read: the bytes against reading them from where they lie (weights in the smallest cache that "
     "holds all\n"
@@ -80,7 +93,11 @@ const char* const kLayerColumns =
     "over min.\n"
     "share: of the time of all layers. The limits are measured in the same run. Times on a busy machine mean "
     "little:\n"
-    "compare figures of one run.";
+    "compare figures of one run; between the layers is - in fewer than 5 rounds, or where it is less than "
+    "nothing.\n"
+    "--batch N: the crops run one after the other. A layer's ms and multiply-adds are the sums of its N "
+    "passes, its MB\n"
+    "too: every pass reads the weights anew.";
 
 void print_layers(const std::string& network, const NetworkProfile& profile) {
   std::size_t name = 5, shape = 5, implementation = 14;
@@ -135,6 +152,7 @@ void print_layers_json(const std::string& network, const NetworkProfile& profile
                 {"share", layer.run_ms_median / all}});
   }
   const MachineLimits& limits = profile.limits;
+  const std::optional<double> between = between_ms(profile);
   print_line({{"net", network},
               {"batch", profile.batch},
               {"threads", profile.threads},
@@ -152,7 +170,7 @@ void print_layers_json(const std::string& network, const NetworkProfile& profile
               {"convolutions_ms",
                {{"min", profile.convolutions_ms_min}, {"median", profile.convolutions_ms_median}}},
               {"layers_ms", {{"min", profile.layers_ms_min}, {"median", profile.layers_ms_median}}},
-              {"between_ms", {{"median", profile.between_ms_median}}},
+              {"between_ms", {{"median", between ? Json(*between) : Json()}}},
               {"total_ms", {{"min", profile.total_ms_min}, {"median", profile.total_ms_median}}},
               {"limit_ms", limit_ms(profile)}});
 }

@@ -42,6 +42,11 @@ void add_run_options(CLI::App& app, Options& options) {
   app.add_option("--threads", options.threads, "Threads; default: the CPUs this process may use")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
+  app.add_option("--device", options.device, "Where to compute: cpu or cuda[:N] (default cpu)")
+      ->type_name("D");
+}
+
+void add_embedding_options(CLI::App& app, Options& options) {
   app.add_option("--precision", options.precision,
                  "Arithmetic of the embedding: f32, or bf16 where the CPU has it (default f32)")
       ->check(CLI::IsMember({"f32", "bf16"}))
@@ -50,8 +55,6 @@ void add_run_options(CLI::App& app, Options& options) {
                  "fast, or small: a third of the memory for a third more time (default fast)")
       ->check(CLI::IsMember({"fast", "small"}))
       ->type_name("PLAN");
-  app.add_option("--device", options.device, "Where to compute: cpu or cuda[:N] (default cpu)")
-      ->type_name("D");
 }
 
 void add_detection_options(CLI::App& app, Options& options, const std::vector<std::string>& faces) {

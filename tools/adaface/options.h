@@ -54,8 +54,9 @@ struct Options {
 };
 
 void add_inputs(CLI::App& app, Options& options);
-void add_output_options(CLI::App& app, Options& options);  // --json --quiet
-void add_run_options(CLI::App& app, Options& options);     // --threads --precision --plan --device
+void add_output_options(CLI::App& app, Options& options);     // --json --quiet
+void add_run_options(CLI::App& app, Options& options);        // --threads --device
+void add_embedding_options(CLI::App& app, Options& options);  // --precision --plan, of verbs that embed
 // --detector --mode --faces --min-face; `faces`: what --faces may say.
 void add_detection_options(CLI::App& app, Options& options,
                            const std::vector<std::string>& faces = {"largest", "best", "all"});
@@ -70,8 +71,8 @@ Weights load_model(const Options& options);
 Weights load_detector(const Options& options);
 void check_run_options(const Options& options);
 
-// Sessions over them; what the weights hold wrong comes out here. Throw ModelError; UsageError for a precision
-// that this CPU does not have.
+// Sessions over them; what the weights hold wrong comes out here. Throw ModelError; UsageError for a
+// precision that this CPU does not have.
 Detector make_detector(const Weights& weights, const Options& options, int threads);
 Embedder make_embedder(const Weights& weights, const Options& options, int threads);
 

@@ -1,8 +1,10 @@
 // A network to time where no weight file is at hand: times do not depend on what the weights say.
 #pragma once
 
-#include <unistd.h>
+#include <stdlib.h>  // mkdtemp
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -23,18 +25,23 @@ inline weights::Architecture architecture_of(std::string_view network) {
               "network is " + std::string(network) + ", expected " + names + "pnet, rnet or onet");
 }
 
-// Made-up weights, in a file of the temporary directory that is gone when this returns: up to 261 MB.
+// Made-up weights, in a file that is gone when this returns: up to 261 MB of the temporary directory, in a
+// directory there that nobody else can have made or can enter.
 inline Weights untrained(weights::Architecture architecture) {
-  struct Temporary {
-    std::filesystem::path path =
-        std::filesystem::temp_directory_path() / ("adaface-untrained." + std::to_string(::getpid()) + ".afw");
-    ~Temporary() {
-      std::error_code ignored;
-      std::filesystem::remove(path, ignored);
+  struct Private {
+    std::string path = (std::filesystem::temp_directory_path() / "adaface-untrained.XXXXXX").string();
+    Private() {
+      if (!::mkdtemp(path.data()))
+        throw Error(ErrorCode::io, path + ": cannot make this directory: " + std::strerror(errno));
     }
-  } const file;
-  write_weights(architecture, file.path);
-  return Weights::load(file.path);
+    ~Private() {
+      std::error_code ignored;
+      std::filesystem::remove_all(path, ignored);
+    }
+  } const directory;
+  const std::filesystem::path file = std::filesystem::path(directory.path) / "untrained.afw";
+  write_weights(architecture, file);
+  return Weights::load(file);
 }
 
 }  // namespace adaface::synthetic
