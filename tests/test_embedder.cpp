@@ -5,16 +5,30 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <latch>
 #include <thread>
 
+#include "kernels/kernels.h"
 #include "src/iresnet/iresnet.h"
 #include "src/nn/cpu_backend.h"
+#include "src/nn/onednn.h"
 #include "src/nn/open_mp.h"
 #include "src/weights_state.h"
+#include "tests/cpu.h"
 #include "tests/golden.h"
 #include "tests/synthetic_weights.h"
 
+#if __has_include(<oneapi/dnnl/dnnl_version.h>)
+#include <oneapi/dnnl/dnnl_version.h>
+#endif
+
 namespace {
+
+#if defined(DNNL_VERSION_MAJOR) && DNNL_VERSION_MAJOR < 3
+constexpr bool kOnednnHasWinograd = true;
+#else
+constexpr bool kOnednnHasWinograd = false;  // gone in 3.0, or a version that is not known
+#endif
 
 using namespace adaface;
 using namespace adaface::testing;
@@ -92,28 +106,97 @@ double worst_stage(const nlohmann::json& trace, const nn::Plan& plan, const Imag
   return worst;
 }
 
+// The plan may read weights where they lie in the mapped file.
+std::shared_ptr<const nn::Plan> plan_for(const Weights& file, const nn::PlanOptions& options) {
+  return nn::plan_cpu(iresnet::describe(file.state()->file), options);
+}
+
+double one_minus_cosine(const float* values, const nlohmann::json& embedding) {
+  double dot = 0, square = 0, expected_square = 0;
+  const auto expected = embedding.get<std::vector<double>>();
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double value = values[i];
+    dot += value * expected[i];
+    square += value * value;
+    expected_square += expected[i] * expected[i];
+  }
+  return 1 - dot / std::sqrt(square * expected_square);
+}
+
 // The golden crops of one network through a plan: the greatest 1 - cosine.
-double worst_cosine(Architecture architecture, const nn::PlanOptions& options) {
+double worst_cosine(Architecture architecture, const nn::Plan& plan) {
   const std::filesystem::path shared = shared_directory();
   const nlohmann::json golden =
       read_json(shared / "golden" / ("embed_" + std::string(weights::to_string(architecture)) + ".json"));
-  const Weights file = Weights::load(network(architecture));
-  const auto session = nn::plan_cpu(iresnet::describe(file.state()->file), options)->create_session();
+  const auto session = plan.create_session();
   double worst = -1;
   for (const nlohmann::json& crop : golden["crops"]) {
     fill_input(read_image(shared / "golden" / "crops" / crop["file"].get<std::string>()), session->input());
     session->run();
-    double dot = 0, square = 0, expected_square = 0;
-    const auto expected = crop["embedding"].get<std::vector<double>>();
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      const double value = session->output()[i];
-      dot += value * expected[i];
-      square += value * value;
-      expected_square += expected[i] * expected[i];
-    }
-    worst = std::max(worst, 1 - dot / std::sqrt(square * expected_square));
+    worst = std::max(worst, one_minus_cosine(session->output(), crop["embedding"]));
   }
   return worst;
+}
+
+// Of oneDNN's cap alone: where ours has no Winograd kernels for it, oneDNN's convolutions do it directly.
+bool multiplies_bf16() {
+  return onednn_isa() >= Isa::avx512_bf16;
+}
+
+void skip_bf16() {
+  std::printf("skipped: bf16, which this CPU, or its cap, does not multiply\n");
+}
+
+using nn::Algorithm;
+constexpr std::pair<const char*, Algorithm> kAlgorithms[] = {
+    {"direct", Algorithm::direct},
+    {"oneDNN Winograd", Algorithm::onednn_winograd},
+    {"winograd 4+2", Algorithm::winograd_four_and_two},
+    {"winograd 4", Algorithm::winograd_four},
+    {"winograd 2", Algorithm::winograd_two}};
+
+// What a 3x3 convolution with stride 1 of this many rows and columns is called when `algorithm` is forced,
+// the kernels have a version for it, and so no other was chosen instead.
+std::string winograd_name(Algorithm algorithm, int side) {
+  if (algorithm == Algorithm::winograd_two) return "winograd 2";
+  // Rows divide into tiles of 4 but for one or two that are left.
+  const bool mixed = algorithm == Algorithm::winograd_four_and_two && side % 4 != 0 && side % 4 != 3;
+  return mixed ? "winograd 4+2" : "winograd 4";
+}
+
+// That the plan does what was forced, or that this CPU under its caps cannot.
+void check_implementations(const nn::Plan& plan, Algorithm algorithm) {
+  const int block = nn::onednn_channel_block();
+  CHECK(block == (onednn_isa() >= Isa::avx512 ? 16 : 8));
+  const bool ours = kernels_isa() >= (block == 16 ? Isa::avx512 : Isa::avx2);
+  CHECK((kernels::winograd(block) != nullptr) == ours);
+  const bool forces_ours = algorithm != Algorithm::direct && algorithm != Algorithm::onednn_winograd;
+  int eligible = 0, of_onednn = 0;
+  for (const nn::LayerInfo& layer : plan.layers()) {
+    int in, height, width, out, kernel = 0, stride = 0;
+    CAPTURE(layer.name);
+    CAPTURE(layer.shape);
+    CAPTURE(layer.implementation);
+    const bool parsed = std::sscanf(layer.shape.c_str(), "%dx%dx%d -> %dx%*dx%*d k%d s%d", &in, &height,
+                                    &width, &out, &kernel, &stride) == 6;
+    CHECK(parsed == (layer.kind == nn::LayerKind::convolution));
+    // The stem reads planes.
+    const bool can = parsed && kernel == 3 && stride == 1 && layer.name != "stem";
+    eligible += can;
+    of_onednn += layer.implementation.find("wino_") != std::string::npos;
+    if (can && ours && forces_ours)
+      CHECK(layer.implementation == winograd_name(algorithm, height));
+    else
+      CHECK(layer.implementation.find("winograd") == std::string::npos);
+  }
+  CHECK(eligible >= 12);  // as many as the smallest network has
+  if (forces_ours && !ours) std::printf("skipped: winograd, which has no version under this cap\n");
+  if (algorithm != Algorithm::onednn_winograd)
+    CHECK(of_onednn == 0);
+  else if (kOnednnHasWinograd && onednn_isa() >= Isa::avx512)
+    CHECK(of_onednn > 0);
+  else
+    std::printf("skipped: oneDNN Winograd, which this version or CPU has none of; %d layers\n", of_onednn);
 }
 
 }  // namespace
@@ -150,16 +233,13 @@ TEST_CASE("embeddings equal the float64 goldens, stage by stage") {
 }
 
 TEST_CASE("every implementation of the convolutions gives the float64 goldens' embeddings") {
-  using nn::Algorithm;
   if (!have(shared_directory() / "golden/embed_ir_101.json")) return;
-  const std::pair<const char*, Algorithm> algorithms[] = {{"direct", Algorithm::direct},
-                                                          {"oneDNN Winograd", Algorithm::onednn_winograd},
-                                                          {"winograd 4+2", Algorithm::winograd_four_and_two},
-                                                          {"winograd 4", Algorithm::winograd_four},
-                                                          {"winograd 2", Algorithm::winograd_two}};
-  for (const auto& [name, algorithm] : algorithms)
+  for (const auto& [name, algorithm] : kAlgorithms)
     for (const Architecture architecture : weights::kEmbedders) {
-      const double worst = worst_cosine(architecture, {.algorithm = algorithm});
+      const Weights file = Weights::load(network(architecture));
+      const auto plan = plan_for(file, {.algorithm = algorithm});
+      check_implementations(*plan, algorithm);
+      const double worst = worst_cosine(architecture, *plan);
       std::printf("%s, %s: 1 - cosine %.1e\n", std::string(weights::to_string(architecture)).c_str(), name,
                   worst);
       CHECK(worst <= 1e-6);
@@ -171,22 +251,114 @@ TEST_CASE("every implementation of the convolutions gives the float64 goldens' e
 // half the square of the relative error.
 TEST_CASE("bfloat16 keeps the float64 goldens' embeddings") {
   if (!have(shared_directory() / "golden/embed_ir_101.json")) return;
+  if (!multiplies_bf16()) return skip_bf16();
   const std::pair<const char*, nn::PlanOptions> plans[] = {
       {"fast", {.precision = Precision::bf16}},
       {"small", {.precision = Precision::bf16, .kind = PlanKind::small}}};
   for (const auto& [name, options] : plans)
-    for (const Architecture architecture : weights::kEmbedders) try {
-        const double worst = worst_cosine(architecture, options);
-        std::printf("%s, bf16, %s: 1 - cosine %.1e\n", std::string(weights::to_string(architecture)).c_str(),
-                    name, worst);
-        CHECK(worst <= 1e-3);
-        CHECK(worst > 1e-8);  // something was rounded
-      } catch (const Error& error) {
-        // Under a cap, or on a CPU without it.
-        CHECK(error.code() == ErrorCode::unsupported);
-        CHECK(std::string(error.what()).find("AVX512-BF16") != std::string::npos);
-        return;
+    for (const Architecture architecture : weights::kEmbedders) {
+      const Weights file = Weights::load(network(architecture));
+      const double worst = worst_cosine(architecture, *plan_for(file, options));
+      std::printf("%s, bf16, %s: 1 - cosine %.1e\n", std::string(weights::to_string(architecture)).c_str(),
+                  name, worst);
+      CHECK(worst <= 1e-3);
+      CHECK(worst > 1e-8);  // something was rounded
+    }
+}
+
+// Without the golden photographs: it runs under the caps too.
+TEST_CASE("bfloat16 of the pattern: refused exactly where the CPU or its cap has none") {
+  const Weights file = Weights::load(network(Architecture::ir_18));
+  for (const PlanKind kind : {PlanKind::fast, PlanKind::small}) {
+    const EmbedderOptions options{.threads = 1, .precision = Precision::bf16, .plan = kind};
+    if (!multiplies_bf16()) {
+      skip_bf16();
+      CHECK_THROWS_WITH_AS(Embedder(file, options), doctest::Contains("AVX512-BF16"), Error);
+      continue;
+    }
+    const Embedding rounded = Embedder(file, options).embed(pattern()),
+                    whole = Embedder(file, {.threads = 1}).embed(pattern());
+    CHECK(similarity(rounded, whole) > 0.999);
+    CHECK(similarity(rounded, whole) < 1 - 1e-8);
+  }
+}
+
+// Of one network, without the golden photographs: it runs under the caps too.
+TEST_CASE("forced implementations give the embedding of the pattern") {
+  const nlohmann::json golden = read_json(source_root() / "tests/golden/embed_pattern.json");
+  const Weights file = Weights::load(network(Architecture::ir_18));
+  for (const auto& [name, algorithm] : kAlgorithms) {
+    CAPTURE(name);
+    const auto plan = plan_for(file, {.algorithm = algorithm});
+    check_implementations(*plan, algorithm);
+    const auto session = plan->create_session();
+    fill_input(pattern(), session->input());
+    session->run();
+    CHECK(one_minus_cosine(session->output(), golden["ir_18"]["embedding"]) <= 1e-6);
+  }
+}
+
+TEST_CASE("a small plan and a prepared one: the same bits") {
+  const Image crop = pattern();
+  const std::filesystem::path path = network(Architecture::ir_18);
+  const Embedding expected = Embedder(Weights::load(path), {.threads = 1}).embed(crop);
+  for (const PlanKind kind : {PlanKind::fast, PlanKind::small})
+    for (const int threads : {1, 2}) {
+      CAPTURE(threads);
+      const Weights file = Weights::load(path);
+      const EmbedderOptions options{.threads = threads, .plan = kind};
+      Embedder prepared(file, options), beside(file, options);
+      CHECK(same_bits(beside.embed(crop), expected));
+      // While another session runs over the same plan and keeps what it transforms.
+      std::latch both(2);
+      std::vector<Embedding> results(3);
+      std::thread runs([&] {
+        both.arrive_and_wait();
+        for (Embedding& result : results) result = beside.embed(crop);
+      });
+      both.arrive_and_wait();
+      prepared.prepare();
+      runs.join();
+      for (const Embedding& result : results) CHECK(same_bits(result, expected));
+      CHECK(same_bits(prepared.embed(crop), expected));
+      prepared.prepare();
+      CHECK(same_bits(prepared.embed(crop), expected));
+      CHECK(same_bits(beside.embed(crop), expected));
+    }
+}
+
+// Rounding a weight to p bits is off by 0.43 * 2^-p of it, root mean square (uniform within half a unit, over
+// mantissas whose logarithms are uniform), independently of the others: so is the layer's sum of products.
+// f16 has 11 bits, bf16 has 8. Kept for Winograd a weight is rounded to f16 once more, which tiles of 4 carry
+// into the result at up to 4 times its size. What L layers add up is off by the square root of L times that,
+// less where only a part of the residual stream is new; 1 - cosine is half the square.
+TEST_CASE("16-bit storage keeps the pattern's goldens") {
+  const Scratch scratch("test-embedder-storage");
+  const nlohmann::json golden = read_json(source_root() / "tests/golden/embed_pattern.json");
+  for (const Architecture architecture : weights::kEmbedders)
+    for (const weights::DataType storage : {weights::DataType::f16, weights::DataType::bf16}) {
+      const std::string name(weights::to_string(architecture));
+      const std::filesystem::path path = scratch.path / "half.afw";
+      write_weights(architecture, path, storage);
+      const Weights file = Weights::load(path);
+      Embedder embedder(file, {.threads = 1});
+      const Embedding embedding = embedder.embed(pattern());
+      const auto plan = file.state()->plan("iresnet", {.threads = available_cpus(), .half_weights = true},
+                                           [] { return nn::Network(); });  // the embedder's
+      int convolutions = 0, half = 0;
+      for (const nn::LayerInfo& layer : plan->layers()) {
+        convolutions += layer.kind == nn::LayerKind::convolution;
+        half += layer.implementation.ends_with(" f16 weights");
       }
+      if (kernels::winograd(nn::onednn_channel_block())) CHECK(half >= 12);
+      const double stored = storage == weights::DataType::f16 ? 0x1p-11 : 0x1p-8,
+                   bound = convolutions * 0.43 * 0.43 * (stored * stored + 16 * 0x1p-22) / 2;
+      const double distance = one_minus_cosine(embedding.unit.data(), golden[name]["embedding"]);
+      std::printf("%s stored as %s: 1 - cosine %.1e, bound %.1e\n", name.c_str(),
+                  std::string(weights::to_string(storage)).c_str(), distance, bound);
+      CHECK(distance <= bound);
+      CHECK(distance > 1e-8);  // something was rounded
+    }
 }
 
 // tests/golden/embed_pattern.json: the same networks and the pattern above in PyTorch, float64.

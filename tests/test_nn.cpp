@@ -1,11 +1,14 @@
 // Layers against plain loops in double, on shapes chosen to be awkward; the pool; the planner.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <algorithm>
+#include <atomic>
+#include <barrier>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <random>
 #include <stdexcept>
+#include <thread>
 
 #include <doctest/doctest.h>
 
@@ -95,6 +98,65 @@ Floats planar(const float* hwc, const Extent& e) {
   for (int c = 0; c < e.channels; ++c)
     for (int p = 0; p < e.height * e.width; ++p) chw.push_back(hwc[p * e.channels + c]);
   return chw;
+}
+
+// A 1x1 convolution of planes, two 3x3 convolutions between which the residual stream runs, and one that
+// brings it to four channels. The 3x3 weights lie in memory, as those of a mapped file do, with a scale for
+// each output channel.
+struct InPlace {
+  Case middle;
+  Filled first, second, third, last;
+  Floats scale, src;
+
+  InPlace(Random& random, const Case& c)
+      : middle(c),
+        first(fill(random, {3, c.in, c.height, c.width, 1, 1, 0, true})),
+        second(fill(random, c)),
+        third(fill(random, {c.out, c.in, c.height, c.width, 3, 1, 1, false})),
+        last(fill(random, {c.in, 4, c.height, c.width, 1, 1, 0, false})),
+        scale(uniform(random, static_cast<std::size_t>(std::max(c.in, c.out)))),
+        src(uniform(random, static_cast<std::size_t>(3 * c.height * c.width))) {}
+
+  ConvolutionWeights scaled(const Filled& f, int in, bool in_place) const {
+    const std::size_t row = static_cast<std::size_t>(in) * 9;
+    ConvolutionWeights result = f.describe(row);
+    result.fill = [this, &f, row](int first_row, int count, float* dst) {
+      for (std::size_t i = 0; i < static_cast<std::size_t>(count) * row; ++i) {
+        const std::size_t at = static_cast<std::size_t>(first_row) * row + i;
+        dst[i] = f.weights[at] * scale[at / row];
+      }
+    };
+    if (!in_place) return result;
+    result.rows = f.weights.data();
+    result.row_scale.assign(scale.begin(), scale.begin() + static_cast<std::ptrdiff_t>(f.bias.size()));
+    return result;
+  }
+
+  Network describe(bool in_place) const {
+    Network net;
+    const Value x =
+        net.convolution("first", net.add_input({3, middle.height, middle.width}), 1, 1, 0, first.describe(3));
+    const Value y = net.convolution("second", x, 3, 1, 1, scaled(second, middle.in, in_place));
+    const Value z = net.convolution("third", y, 3, 1, 1, scaled(third, middle.out, in_place), x);
+    net.convolution("last", z, 1, 1, 0, last.describe(static_cast<std::size_t>(middle.in)));
+    return net;
+  }
+};
+
+// A fast plan keeps a layer's weights in its second to ninth run.
+constexpr int kRunsUntilKept = 12;
+
+bool same_bits(const float* actual, const Floats& expected) {
+  return std::memcmp(actual, expected.data(), expected.size() * sizeof(float)) == 0;
+}
+
+Floats run_once(const Plan& plan, const Floats& src, int threads) {
+  ThreadPool pool(threads, enter_worker_thread);
+  const auto session = plan.create_session(threads);
+  std::copy(src.begin(), src.end(), session->input());
+  session->run(&pool);
+  const Extent out = plan.output();
+  return {session->output(), session->output() + out.channels * out.height * out.width};
 }
 
 // Greatest difference in units of 2^-24 * bound; a sum of n products in any order stays below n of them.
@@ -257,6 +319,82 @@ TEST_CASE("squeeze and excite") {
     const double gate = 1 / (1 + std::exp(-(fc2[i / 30 * 2] * hidden[0] + fc2[i / 30 * 2 + 1] * hidden[1])));
     CHECK(actual[i] == doctest::Approx(a[i] * gate + b[i]).epsilon(1e-5).scale(1));
   }
+}
+
+TEST_CASE("weights used where they lie: the same bits before, while and after they are kept") {
+  std::printf("seed %u\n", kSeed);
+  Random random(kSeed);
+  // One band of tiles; several, too few to give each thread two; enough to.
+  for (const Case& c : {Case{48, 40, 14, 14, 3, 1, 1, true}, Case{64, 64, 56, 56, 3, 1, 1, true},
+                        Case{32, 32, 112, 112, 3, 1, 1, true}}) {
+    CAPTURE(c.in);
+    CAPTURE(c.height);
+    const InPlace layers(random, c);
+    const Floats expected = run_once(*plan_cpu(layers.describe(false), {}), layers.src, 1);
+    for (const PlanKind kind : {PlanKind::fast, PlanKind::small})
+      for (const int threads : {1, 2}) {
+        CAPTURE(threads);
+        const auto plan = plan_cpu(layers.describe(true), {.threads = 2, .kind = kind});
+        ThreadPool pool(threads, enter_worker_thread);
+        const auto session = plan->create_session(threads);
+        const auto run = [&] {
+          std::copy(layers.src.begin(), layers.src.end(), session->input());
+          session->run(&pool);
+          CHECK(same_bits(session->output(), expected));
+        };
+        for (int i = 0; i < kRunsUntilKept; ++i) run();
+        plan->keep_weights(&pool);
+        run();
+        const auto prepared = plan_cpu(layers.describe(true), {.threads = 2, .kind = kind});
+        prepared->keep_weights(nullptr);
+        CHECK(run_once(*prepared, layers.src, threads) == expected);
+      }
+  }
+}
+
+TEST_CASE("sessions on threads keep weights for each other: the same bits") {
+  std::printf("seed %u\n", kSeed);
+  Random random(kSeed);
+  const InPlace layers(random, {64, 64, 28, 28, 3, 1, 1, true});
+  const Floats expected = run_once(*plan_cpu(layers.describe(false), {}), layers.src, 1);
+  constexpr int kThreads = 4;
+  for (int round = 0; round < 5; ++round) {
+    const auto plan = plan_cpu(layers.describe(true), {});
+    std::barrier start(kThreads);
+    std::atomic<int> wrong = 0;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t)
+      threads.emplace_back([&, t] {
+        const SingleThreadedScope scope;
+        const auto session = plan->create_session();
+        for (int i = 0; i < kRunsUntilKept; ++i) {
+          std::copy(layers.src.begin(), layers.src.end(), session->input());
+          start.arrive_and_wait();
+          // One of them keeps all at once, in the middle.
+          if (round % 2 == 1 && t == 0 && i == 2) plan->keep_weights(nullptr);
+          session->run();
+          wrong += !same_bits(session->output(), expected);
+        }
+      });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("a pool with more threads than the session was made for is refused") {
+  Random random(kSeed);
+  const InPlace layers(random, {16, 16, 8, 8, 3, 1, 1, true});
+  const auto plan = plan_cpu(layers.describe(true), {});
+  const auto session = plan->create_session(2);
+  ThreadPool most(2, enter_worker_thread), more(3, enter_worker_thread);
+  session->run(&most);
+  try {
+    session->run(&more);
+    FAIL("it ran");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::internal);
+  }
+  session->run(nullptr);
 }
 
 TEST_CASE("the pool runs every task once, and passes on what they throw") {

@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include "kernels/kernels.h"
+#include "tests/cpu.h"
 #include "tests/winograd_problem.h"
 #include "tests/winograd_run.h"
 
@@ -72,6 +73,17 @@ Data whole_numbers(Random& random, const Problem& p) {
 }
 
 }  // namespace
+
+// Where there is none, versions() tests the definition against itself.
+TEST_CASE("this CPU's versions are in the table") {
+  using adaface::testing::Isa;
+  const Isa isa = adaface::testing::kernels_isa();
+  CHECK((winograd(8) != nullptr) == (isa >= Isa::avx2));
+  REQUIRE((winograd(16) != nullptr) == (isa >= Isa::avx512));
+  if (!winograd(16)) return;
+  CHECK((winograd(16)->input_bf16 != nullptr) == (isa >= Isa::avx512_bf16));
+  CHECK((winograd(16)->multiply_bf16 != nullptr) == (isa >= Isa::avx512_bf16));
+}
 
 TEST_CASE("every version on awkward shapes") {
   std::printf("seed %u\n", kSeed);
