@@ -23,8 +23,8 @@ struct Rates {
   static double bytes(const LayerProfile& layer) { return layer.activation_bytes + layer.weight_bytes; }
 };
 
-// The median of differences between neighbouring times, where it says more than how busy the machine was:
-// of enough rounds, and not below nothing.
+// The median of differences between neighbouring times, where it says more than how they scatter: of enough
+// rounds, and not negative.
 constexpr int kLeastRounds = 5;
 std::optional<double> between_ms(const NetworkProfile& profile) {
   if (profile.repetitions < kLeastRounds || profile.between_ms_median < 0) return std::nullopt;
@@ -79,25 +79,18 @@ void print_sums(const NetworkProfile& profile) {
 }  // namespace
 
 const char* const kLayerColumns =
-    "Columns of --layers. min, median: ms between its neighbours; alone: least, repeated with its data in "
-    "cache,\n"
-    "of oneDNN's convolutions the primitive, without its PReLU; a layer of our own kernels is whole. "
-    "GFLOP/s: "
-    "of useful\n"
-    "work, a direct convolution's. MB: weights and activations, each byte once; GB/s: these over min. of "
-    "peak: the multiply-adds that are carried out against those in "
-    "registers\n"
-    "alone; of read: the bytes against reading them from where they lie (weights in the smallest cache that "
-    "holds all\n"
-    "of the network's). bound by: what takes longer of the two at the machine's best, and reached: that time "
-    "over min.\n"
-    "share: of the time of all layers. The limits are measured in the same run. Times on a busy machine mean "
-    "little:\n"
-    "compare figures of one run; between the layers is - in fewer than 5 rounds, or where it is less than "
-    "nothing.\n"
-    "--batch N: the crops run one after the other. A layer's ms and multiply-adds are the sums of its N "
-    "passes, its MB\n"
-    "too: every pass reads the weights anew.";
+    "Columns of --layers. min, median: ms between its neighbours; alone: least, repeated with its data\n"
+    "in cache, of oneDNN's convolutions the primitive without the PReLU after it, any other layer\n"
+    "whole. GFLOP/s: of useful work, a direct convolution's. MB: weights and activations, each byte\n"
+    "once; GB/s: these over min. of peak: the multiply-adds that are carried out against those in\n"
+    "registers alone; of read: the bytes against reading them from where they lie (weights in the\n"
+    "smallest cache that holds all of the network's). bound by: what takes longer of the two at the\n"
+    "machine's best, and reached: that time over min. share: of the time of all layers. The limits are\n"
+    "measured in the same run. Times on a busy machine mean little: compare figures of one run. What\n"
+    "falls between the layers is - in fewer than 5 rounds, and where it comes out negative: less than\n"
+    "the times scatter.\n"
+    "--batch N: the crops run one after the other. The ms, multiply-adds and MB of a layer are the sums\n"
+    "over its N passes: each reads the weights anew.";
 
 void print_layers(const std::string& network, const NetworkProfile& profile) {
   std::size_t name = 5, shape = 5, implementation = 14;
