@@ -73,8 +73,10 @@ class AfwFile {
   // Throws internal when there is none: the constructor has compared names with the tensor table.
   const TensorView& tensor(std::string_view name) const;
   // Compares the bytes with the checksum, and rejects NaN, infinity and negative variances; throws corrupt,
-  // naming file and tensor. Done once for each tensor.
+  // naming file and tensor.
   void verify(const TensorView& tensor) const;
+  // The same unless it was done before: the map does not change behind a reader that keeps the rules above.
+  void verify_once(const TensorView& tensor) const;
   // The pages of a tensor leave resident memory; call when it has been packed.
   void release(const TensorView& tensor) const noexcept;
   // Tells that all of the file will be read soon.

@@ -100,6 +100,8 @@ std::unique_ptr<Convolution> make_dense_convolution(const ConvolutionProblem& pr
   const bool sees_all = layer.padding == 0 && layer.kernel == in.height && layer.kernel == in.width;
   const bool plain = layer.residual < 0 && layer.weights.slope.empty() && !problem.planar &&
                      problem.out.channels % problem.block == 0;
+  // Without a version for this CPU, oneDNN is faster.
+  if (kernels::select().dense == kernels::definitions().dense) return nullptr;
   if (!sees_all || !plain || !layer.weights.rows || problem.precision != Precision::f32) return nullptr;
   return std::make_unique<DenseConvolution>(problem);
 }

@@ -155,6 +155,7 @@ WinogradConvolution::WinogradConvolution(const ConvolutionProblem& problem, cons
   const int bands = divide_up(tile_rows(), std::clamp(by_size, 1, tile_rows()));
   band_rows_ = divide_up(tile_rows(), bands);
   largest_band_ = band(0, band_rows_);
+  keep_after_ *= divide_up(tile_rows(), band_rows_);  // a run transforms a panel once for each band
 }
 
 WinogradGrid WinogradConvolution::band(int first, int count) const {
