@@ -9,6 +9,7 @@
 #include "src/error.hpp"
 #include "src/nn/algorithm.h"
 #include "src/nn/arena.h"
+#include "src/nn/blocks.h"
 #include "src/nn/onednn.h"
 #include "src/nn/open_mp.h"
 #include "src/nn/slots.h"
@@ -20,13 +21,6 @@ namespace {
 // A fast plan keeps the transformed weights of a layer from its second to its ninth run on: memory that is
 // touched for the first time has to be cleared, and one run should not wait for hundreds of megabytes of it.
 constexpr int kKeepingRuns = 8;
-
-std::size_t index(int value) {
-  return static_cast<std::size_t>(value);
-}
-int divide_up(int a, int b) {
-  return (a + b - 1) / b;
-}
 
 std::string text(const Extent& e) {
   return std::to_string(e.channels) + "x" + std::to_string(e.height) + "x" + std::to_string(e.width);
@@ -97,9 +91,7 @@ class CpuPlan final : public Plan, public std::enable_shared_from_this<CpuPlan> 
     return index(channels) * index(e.height) * index(e.width) * sizeof(float);
   }
   std::vector<float> padded(const std::vector<float>& values) const {
-    std::vector<float> result(values);
-    result.resize(index(blocks(static_cast<int>(values.size())) * block_));
-    return result;
+    return nn::padded(values, blocks(static_cast<int>(values.size())) * block_);
   }
   void add_step(const Network& network, const Layer& layer, const Slots& slots, const PlanOptions& options);
   void pack(const Network& network, ThreadPool* pool);

@@ -3,6 +3,7 @@
 
 #include "kernels/kernels.h"
 #include "src/nn/arena.h"
+#include "src/nn/blocks.h"
 #include "src/nn/convolution.h"
 #include "src/nn/thread_pool.h"
 
@@ -10,10 +11,6 @@ namespace adaface::nn {
 namespace {
 
 constexpr int kRowsOfATask = 16;
-
-std::size_t index(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 class DenseConvolution final : public Convolution {
  public:
