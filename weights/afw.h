@@ -79,7 +79,7 @@ class AfwFile {
   void verify_once(const TensorView& tensor) const;
   // The pages of a tensor leave resident memory; call when it has been packed.
   void release(const TensorView& tensor) const noexcept;
-  // Tells that all of the file will be read soon.
+  // Brings the whole file into resident memory.
   void prefetch() const noexcept;
   // Elements [first, first + dst.size()) as float32 (exact from every storage type).
   static void to_float(const TensorView& tensor, std::uint64_t first, std::span<float> dst);
