@@ -23,12 +23,37 @@ Isa cap() {
 Kernels for_this_cpu() {
   Kernels table = definitions();
   const Isa most = cap();
+  if (most >= Isa::sse41 && __builtin_cpu_supports("sse4.1")) {
+    table.pack_strip = x86::pack_strip_sse41;
+    table.resize_across = x86::resize_across_sse41;
+    table.resize_down = x86::resize_down_sse41;
+    table.pnet = x86::pnet_sse41;
+    table.convolve = x86::convolve_sse41;
+    table.pool = x86::pool_sse41;
+  }
   if (most >= Isa::avx2 && __builtin_cpu_supports("avx2")) {
     table.dot_products = x86::dot_products_avx2;
-    if (__builtin_cpu_supports("fma")) table.multiply_adds = x86::multiply_adds_avx2;
+    table.resize_across = x86::resize_across_avx2;
+    table.resize_down = x86::resize_down_avx2;
+    if (__builtin_cpu_supports("fma")) {
+      table.pnet = x86::pnet_avx2;
+      table.convolve = x86::convolve_avx2;
+      table.pool = x86::pool_avx2;
+      table.multiply_adds = x86::multiply_adds_avx2;
+    }
   }
   if (most >= Isa::avx512 && __builtin_cpu_supports("avx512f")) {
     table.multiply_adds = x86::multiply_adds_avx512;
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl")) {
+      table.pnet = x86::pnet_avx512;
+      table.convolve = x86::convolve_avx512;
+      table.pool = x86::pool_avx512;
+    }
+    if (__builtin_cpu_supports("avx512vnni")) {
+      table.resize_across = x86::resize_across_vnni;
+      table.resize_down = x86::resize_down_vnni;
+    }
     if (__builtin_cpu_supports("avx512bw"))
       table.dot_products = __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni
                                                                 : x86::dot_products_avx512bw;
@@ -40,8 +65,12 @@ Kernels for_this_cpu() {
 
 const Kernels& definitions() {
   static constexpr Kernels kTable = {
-      .resize_row = reference::resize_row,
-      .resize_column = reference::resize_column,
+      .pack_strip = reference::pack_strip,
+      .resize_across = reference::resize_across,
+      .resize_down = reference::resize_down,
+      .pnet = reference::pnet,
+      .convolve = reference::convolve,
+      .pool = reference::pool,
       .warp_affine = reference::warp_affine,
       .scale_shift = reference::scale_shift,
       .prelu = reference::prelu,

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <span>
 
 #include "src/mtcnn/cascade.h"
 #include "src/mtcnn/nets.h"
@@ -9,78 +10,72 @@
 namespace adaface::mtcnn {
 namespace {
 
-constexpr int kOutputs = 6;                                // logits of no face and face, four offsets
+constexpr int kOutputs = kernels::kPnetOutputs;
 constexpr double kLevelOverlap = 0.5;                      // suppression within a level
 constexpr std::size_t kWavePixels = std::size_t{1} << 26;  // of the levels that are held at once
-
-struct Level {
-  double scale;
-  int width, height;  // of the resized image
-  int rows, columns;  // of cells
-  std::size_t tile;   // index into kTileCells
-  std::vector<std::uint8_t> pixels;
-  std::vector<std::vector<Candidate>> bands;  // rows of tiles, from the top
-
-  int tile_cells() const { return kTileCells[tile]; }
-  int band_count() const { return (rows + tile_cells() - 1) / tile_cells(); }
-};
-
-// The tile size that convolves the fewest pixels.
-std::size_t choose_tile(int rows, int columns) {
-  auto cost = [&](int cells) {
-    const double side = pnet_input_size(cells);
-    return std::ceil(static_cast<double>(rows) / cells) * std::ceil(static_cast<double>(columns) / cells) *
-           side * side;
-  };
-  const auto best = std::ranges::min_element(kTileCells, {}, cost);
-  return static_cast<std::size_t>(best - kTileCells.begin());
-}
-
-// Outputs of one row of tiles: {rows of the band, level.columns, kOutputs}.
-void run_band(Worker& worker, const Level& level, int first_row, int rows) {
-  const int cells = level.tile_cells(), size = pnet_input_size(cells);
-  nn::Session& pnet = *worker.pnet[level.tile];
-  worker.band.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(level.columns) * kOutputs);
-  const std::ptrdiff_t stride = 3 * static_cast<std::ptrdiff_t>(level.width);
-  const int top = kCellStride * first_row, height = std::min(size, level.height - top);
-  for (int column = 0; column < level.columns; column += cells) {
-    const int left = kCellStride * column, width = std::min(size, level.width - left);
-    fill_planes(level.pixels.data() + top * stride + 3 * left, stride, width, height, size, size,
-                pnet.input());
-    pnet.run(nullptr, height, width);
-    const int columns = std::min(cells, level.columns - column);
-    for (int row = 0; row < rows; ++row)
-      std::copy_n(
-          pnet.output() + static_cast<std::ptrdiff_t>(row) * cells * kOutputs, columns * kOutputs,
-          worker.band.data() + (static_cast<std::ptrdiff_t>(row) * level.columns + column) * kOutputs);
-  }
-}
+// What is kept from one picture to the next: a level's pixels, a picture's strips.
+constexpr std::size_t kKeptBytes = std::size_t{1} << 24;
 
 // The published softmax runs over the columns of a row: the face logits of one row compete with each other.
-void row_scores(const float* outputs, int columns, std::vector<float>& scores) {
+void row_scores(const float* face, int columns, std::vector<float>& scores) {
   float peak = -std::numeric_limits<float>::infinity();
-  for (int c = 0; c < columns; ++c) peak = std::max(peak, outputs[c * kOutputs + 1]);
+  for (int c = 0; c < columns; ++c) peak = std::max(peak, face[c]);
   double sum = 0;
-  for (int c = 0; c < columns; ++c) sum += std::exp(static_cast<double>(outputs[c * kOutputs + 1]) - peak);
+  for (int c = 0; c < columns; ++c) sum += std::exp(static_cast<double>(face[c]) - peak);
   for (int c = 0; c < columns; ++c)
     scores[static_cast<std::size_t>(c)] =
-        static_cast<float>(std::exp(static_cast<double>(outputs[c * kOutputs + 1]) - peak) / sum);
+        static_cast<float>(std::exp(static_cast<double>(face[c]) - peak) / sum);
 }
 
-std::vector<Candidate> band_candidates(Worker& worker, const Level& level, int band,
-                                       const DetectorOptions& options) {
-  const int first_row = band * level.tile_cells(),
-            rows = std::min(level.tile_cells(), level.rows - first_row);
-  run_band(worker, level, first_row, rows);
+// Differences of the logits up to which a cell cannot pass `threshold`: its probability is then smaller by
+// some 1e-4 at least, and float32 errs by 1e-6 at most.
+float least_difference(const DetectorOptions& options) {
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  if (options.mode == Mode::reference) return kNone;
+  const double threshold = std::min<double>(options.score_thresholds[0], 0.99);
+  return threshold > 0 ? static_cast<float>(std::log(threshold / (1 - threshold)) - 0.01) : kNone;
+}
+
+// P-Net's outputs of rows [first_row, first_row + rows), {rows, kOutputs, pitch}.
+void run_band(Worker& worker, const Pnet& pnet, const Level& level, int first_row, int rows, float least,
+              int pitch) {
+  const kernels::Kernels& kernels = kernels::select();
+  worker.pnet.resize(kernels::kPnetScratch);
+  worker.band.resize(static_cast<std::size_t>(rows) * kOutputs * static_cast<std::size_t>(pitch));
+  // From the left: what a part writes beyond its columns the next one overwrites.
+  for (int column = 0; column < level.columns; column += kernels::kPnetMaxColumns)
+    kernels.pnet(pnet.weights(),
+                 {.pixels = level.pixels.data(),
+                  .row_stride = 3 * level.pitch,
+                  .plane_stride = level.pitch,
+                  .width = level.width,
+                  .height = level.height,
+                  .first_row = first_row,
+                  .rows = rows,
+                  .first_column = column,
+                  .columns = std::min(kernels::kPnetMaxColumns, level.columns - column),
+                  .offsets_above = least,
+                  .dst = worker.band.data() + column,
+                  .pitch = pitch},
+                 worker.pnet.data());
+}
+
+std::vector<Candidate> band_candidates(Worker& worker, const Pnet& pnet, const Level& level, int first_row,
+                                       int rows, const DetectorOptions& options) {
+  const float least = least_difference(options);
+  const int pitch = level.columns + kernels::kPnetSlack;
+  run_band(worker, pnet, level, first_row, rows, least, pitch);
   std::vector<Candidate> candidates;
   std::vector<float> scores(static_cast<std::size_t>(level.columns));
   for (int row = 0; row < rows; ++row) {
-    const float* outputs = worker.band.data() + static_cast<std::ptrdiff_t>(row) * level.columns * kOutputs;
-    if (options.mode == Mode::reference) row_scores(outputs, level.columns, scores);
+    const float* none = worker.band.data() + static_cast<std::ptrdiff_t>(row) * kOutputs * pitch;
+    const float* face = none + pitch;
+    if (options.mode == Mode::reference) row_scores(face, level.columns, scores);
     for (int column = 0; column < level.columns; ++column) {
-      const float* cell = outputs + column * kOutputs;
-      const float score =
-          options.mode == Mode::reference ? scores[static_cast<std::size_t>(column)] : face_probability(cell);
+      if (!(face[column] - none[column] > least)) continue;
+      const float logits[2] = {none[column], face[column]};
+      const float score = options.mode == Mode::reference ? scores[static_cast<std::size_t>(column)]
+                                                          : face_probability(logits);
       if (!(score > options.score_thresholds[0])) continue;
       // nearbyint rounds halves to even in the default rounding mode
       const double x = kCellStride * column + 1.0, y = kCellStride * (first_row + row) + 1.0;
@@ -91,18 +86,25 @@ std::vector<Candidate> band_candidates(Worker& worker, const Level& level, int b
                           score,
                           {},
                           {}};
-      std::copy_n(cell + 2, 4, candidate.offsets.begin());
+      for (std::size_t k = 0; k < 4; ++k)
+        candidate.offsets[k] = none[static_cast<std::ptrdiff_t>(k + 2) * pitch + column];
       candidates.push_back(candidate);
     }
   }
   return candidates;
 }
 
-void run_wave(Cascade& cascade, const ImageView& image, std::span<Level> wave) {
-  cascade.pool.run(static_cast<int>(wave.size()), [&](int i, int worker) {
-    Level& level = wave[static_cast<std::size_t>(i)];
-    level.pixels.resize(3 * static_cast<std::size_t>(level.width) * static_cast<std::size_t>(level.height));
-    cascade.worker(worker).resizer.resize(image, level.width, level.height, level.pixels.data());
+void run_wave(Cascade& cascade, std::span<Level> wave) {
+  // A strip that is not kept is packed by each who needs it: once, then, for the three planes.
+  const int shares = cascade.strips.kept() ? 3 : 1, planes = 3 / shares;
+  for (Level& level : wave)
+    level.pixels.resize(3 * static_cast<std::size_t>(level.pitch) * static_cast<std::size_t>(level.height) +
+                        2 * kernels::kPnetSlack);
+  cascade.pool.run(static_cast<int>(wave.size()) * shares, [&](int i, int worker) {
+    Level& level = wave[static_cast<std::size_t>(i / shares)];
+    const int plane = i % shares * planes;
+    level.resizer.run(cascade.strips, plane, plane + planes, level.pixels.data(), 3 * level.pitch,
+                      level.pitch, cascade.workers[static_cast<std::size_t>(worker)].resize);
   });
   struct Task {
     Level* level;
@@ -110,15 +112,18 @@ void run_wave(Cascade& cascade, const ImageView& image, std::span<Level> wave) {
   };
   std::vector<Task> tasks;
   for (Level& level : wave) {
-    level.bands.resize(static_cast<std::size_t>(level.band_count()));
-    for (int band = 0; band < level.band_count(); ++band) tasks.push_back({&level, band});
+    level.bands.resize(static_cast<std::size_t>((level.rows + kernels::kPnetMaxRows - 1) / kernels::kPnetMaxRows));
+    for (int band = 0; band < static_cast<int>(level.bands.size()); ++band) tasks.push_back({&level, band});
   }
   cascade.pool.run(static_cast<int>(tasks.size()), [&](int i, int worker) {
     const auto [level, band] = tasks[static_cast<std::size_t>(i)];
+    const int first_row = band * kernels::kPnetMaxRows;
     level->bands[static_cast<std::size_t>(band)] =
-        band_candidates(cascade.worker(worker), *level, band, cascade.options);
+        band_candidates(cascade.workers[static_cast<std::size_t>(worker)], cascade.nets->pnet, *level,
+                        first_row, std::min(kernels::kPnetMaxRows, level->rows - first_row), cascade.options);
   });
-  for (Level& level : wave) level.pixels = {};
+  for (Level& level : wave)
+    if (level.pixels.capacity() > kKeptBytes) level.pixels = {};
 }
 
 }  // namespace
@@ -132,21 +137,19 @@ std::vector<double> pyramid_scales(int width, int height, const DetectorOptions&
 }
 
 std::vector<Candidate> propose(Cascade& cascade, const ImageView& image, Trace* trace) {
-  std::vector<Level> levels;
-  for (double scale : pyramid_scales(image.width, image.height, cascade.options)) {
-    Level level{.scale = scale,
-                .width = static_cast<int>(std::ceil(image.width * scale)),
-                .height = static_cast<int>(std::ceil(image.height * scale)),
-                .rows = 0,
-                .columns = 0,
-                .tile = 0,
-                .pixels = {},
-                .bands = {}};
+  const std::vector<double> scales = pyramid_scales(image.width, image.height, cascade.options);
+  std::vector<Level>& levels = cascade.levels;
+  levels.resize(scales.size());
+  cascade.pool.run(static_cast<int>(scales.size()), [&](int i, int) {
+    Level& level = levels[static_cast<std::size_t>(i)];
+    level.scale = scales[static_cast<std::size_t>(i)];
+    level.width = static_cast<int>(std::ceil(image.width * level.scale));
+    level.height = static_cast<int>(std::ceil(image.height * level.scale));
     level.rows = pnet_cells(level.height);
     level.columns = pnet_cells(level.width);
-    level.tile = choose_tile(level.rows, level.columns);
-    levels.push_back(std::move(level));
-  }
+    level.pitch = level.width + 2 * kernels::kPnetSlack;
+    level.resizer.prepare(image, {0, 0, image.width, image.height}, level.width, level.height);
+  });
   for (std::size_t first = 0; first < levels.size();) {
     std::size_t last = first, pixels = 0;
     while (last < levels.size()) {
@@ -154,7 +157,7 @@ std::vector<Candidate> propose(Cascade& cascade, const ImageView& image, Trace* 
       if (last > first && pixels > kWavePixels) break;
       ++last;
     }
-    run_wave(cascade, image, std::span(levels).subspan(first, last - first));
+    run_wave(cascade, std::span(levels).subspan(first, last - first));
     first = last;
   }
 

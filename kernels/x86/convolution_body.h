@@ -1,0 +1,126 @@
+// Convolution of small pictures: a vector holds output channels; a few pixels by one or two blocks of them
+// are summed in registers over all products.
+#pragma once
+
+#include "kernels/kernels.h"
+#include "kernels/x86/vector.h"
+
+namespace adaface::kernels::x86 {
+namespace {
+
+constexpr int kBlockVectors = kChannelBlock / Vector::kLanes;
+// Blocks and pixels at a time. The rest of the registers hold weights and a pixel.
+constexpr int kMostBlocks = Vector::kRegisters == 32 ? 2 : 1;
+constexpr int kMostPixels = (Vector::kRegisters == 32 ? 24 : 12) / (kMostBlocks * kBlockVectors);
+
+struct Run {
+  const Convolution& layer;
+  const float* weights;  // of the first block
+  std::ptrdiff_t block_weights, row_stride;
+  int channel;  // the first
+  int dst_channels;
+};
+
+template <int kBlocks, int kPixels>
+void run_pixels(const Run& run, const float* src, float* dst) {
+  constexpr int kVectors = kBlocks * kBlockVectors;
+  Vector sums[kPixels][kVectors];
+  for (int p = 0; p < kPixels; ++p)
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = Vector::zero();
+  const float* weights = run.weights;
+  const int in = run.layer.in, row = run.layer.kernel * in;
+  for (int y = 0; y < run.layer.kernel; ++y, src += run.row_stride)
+#pragma GCC unroll 1
+    for (int i = 0; i < row; ++i, weights += kChannelBlock) {
+      Vector w[kVectors];
+      for (int v = 0; v < kVectors; ++v)
+        w[v] = Vector::load(weights + v / kBlockVectors * run.block_weights +
+                            v % kBlockVectors * Vector::kLanes);
+      for (int p = 0; p < kPixels; ++p) {
+        const Vector x = Vector::all(src[p * in + i]);
+        for (int v = 0; v < kVectors; ++v) sums[p][v] = Vector::multiply_add(w[v], x, sums[p][v]);
+      }
+    }
+  for (int v = 0; v < kVectors; ++v) {
+    const int channel = run.channel + v * Vector::kLanes;
+    const Vector bias = Vector::load(run.layer.bias + channel), slope = Vector::load(run.layer.slope + channel);
+    for (int p = 0; p < kPixels; ++p)
+      Vector::prelu(sums[p][v] + bias, slope).store(dst + p * run.dst_channels + channel);
+  }
+}
+
+using PixelsFunction = void (*)(const Run& run, const float* src, float* dst);
+
+template <int kBlocks, int kPixels>
+struct Functions {
+  static PixelsFunction get(int pixels) {
+    return pixels == kPixels ? run_pixels<kBlocks, kPixels> : Functions<kBlocks, kPixels - 1>::get(pixels);
+  }
+};
+template <int kBlocks>
+struct Functions<kBlocks, 1> {
+  static PixelsFunction get(int) { return run_pixels<kBlocks, 1>; }
+};
+
+template <int kBlocks>
+void run_blocks(const Run& run, const ConvolutionSize& size, const float* src, float* dst) {
+  const int kernel = run.layer.kernel, out_height = size.height - kernel + 1,
+            out_width = size.width - kernel + 1;
+  // As equal pieces as there are.
+  const int pieces = (out_width + kMostPixels - 1) / kMostPixels, piece = out_width / pieces,
+            larger = out_width % pieces;
+  const PixelsFunction pixels = Functions<kBlocks, kMostPixels>::get(piece),
+                       one_more = Functions<kBlocks, kMostPixels>::get(larger > 0 ? piece + 1 : piece);
+  for (int y = 0; y < out_height; ++y) {
+    const float* from = src + y * run.row_stride;
+    for (int i = 0; i < pieces; ++i) {
+      (i < larger ? one_more : pixels)(run, from, dst);
+      const int count = i < larger ? piece + 1 : piece;
+      from += count * run.layer.in;
+      dst += static_cast<std::ptrdiff_t>(count) * size.dst_channels;
+    }
+  }
+}
+
+inline void run_convolution(const Convolution& layer, const ConvolutionSize& size, const float* src,
+                            float* dst) {
+  const std::ptrdiff_t block_weights =
+      static_cast<std::ptrdiff_t>(layer.kernel) * layer.kernel * layer.in * kChannelBlock;
+  for (int block = 0; block < layer.blocks; block += kMostBlocks) {
+    const Run run{layer,
+                  layer.weights + block * block_weights,
+                  block_weights,
+                  static_cast<std::ptrdiff_t>(size.width) * layer.in,
+                  block * kChannelBlock,
+                  size.dst_channels};
+    if (block + kMostBlocks <= layer.blocks)
+      run_blocks<kMostBlocks>(run, size, src, dst);
+    else
+      run_blocks<1>(run, size, src, dst);
+  }
+}
+
+inline int smaller_of(int a, int b) {
+  return a < b ? a : b;
+}
+
+// Pixels are written in order, whole vectors: what is beyond a pixel's channels its successor overwrites.
+inline void run_pool(const float* src, int height, int width, int src_channels, int window, int channels,
+                     float* dst) {
+  const int out_height = (height - window + 1) / 2 + 1, out_width = (width - window + 1) / 2 + 1;
+  for (int y = 0; y < out_height; ++y)
+    for (int x = 0; x < out_width; ++x, dst += channels)
+      for (int k = 0; k < channels; k += Vector::kLanes) {
+        const float* corner =
+            src + (static_cast<std::ptrdiff_t>(2 * y) * width + 2 * x) * src_channels + k;
+        Vector most = Vector::load(corner);
+        for (int v = 0; v < smaller_of(window, height - 2 * y); ++v)
+          for (int u = 0; u < smaller_of(window, width - 2 * x); ++u)
+            most = Vector::max(
+                most, Vector::load(corner + (static_cast<std::ptrdiff_t>(v) * width + u) * src_channels));
+        most.store(dst + k);
+      }
+}
+
+}  // namespace
+}  // namespace adaface::kernels::x86

@@ -1,0 +1,133 @@
+// One vector of floats, the same for each instruction set: kernels written over it give the same bits with
+// eight and with sixteen lanes. Each file that includes this is compiled for one instruction set and chooses
+// its struct; what it makes of it stays in its anonymous namespace, and nothing here or there may use inline
+// functions of the standard library, which the linker might then take for code that runs everywhere.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace adaface::kernels::x86 {
+namespace {
+
+#if defined(__AVX512F__)
+
+struct Vector {
+  static constexpr int kLanes = 16;
+  static constexpr int kRegisters = 32;
+  __m512 value;
+
+  static Vector zero() { return {_mm512_setzero_ps()}; }
+  static Vector all(float x) { return {_mm512_set1_ps(x)}; }
+  static Vector load(const float* src) { return {_mm512_loadu_ps(src)}; }
+  void store(float* dst) const { _mm512_storeu_ps(dst, value); }
+  friend Vector operator+(Vector a, Vector b) { return {a.value + b.value}; }
+  friend Vector operator-(Vector a, Vector b) { return {a.value - b.value}; }
+  friend Vector operator*(Vector a, Vector b) { return {a.value * b.value}; }
+  // a * b + c
+  static Vector multiply_add(Vector a, Vector b, Vector c) {
+    return {_mm512_fmadd_ps(a.value, b.value, c.value)};
+  }
+  static Vector max(Vector a, Vector b) {
+    return {_mm512_mask_max_ps(a.value, 0xffff, a.value, b.value)};
+  }
+  // x * slope where x < 0
+  static Vector prelu(Vector x, Vector slope) {
+    const __mmask16 negative = _mm512_cmp_ps_mask(x.value, _mm512_setzero_ps(), _CMP_LT_OQ);
+    return {_mm512_mask_mul_ps(x.value, negative, x.value, slope.value)};
+  }
+  // The first `count` lanes of a, the others of b.
+  static Vector first(int count, Vector a, Vector b) {
+    const auto mask = static_cast<__mmask16>(count >= kLanes ? 0xffff : (1 << (count > 0 ? count : 0)) - 1);
+    return {_mm512_mask_mov_ps(b.value, mask, a.value)};
+  }
+  static bool any_above(Vector a, Vector b) {
+    return _mm512_cmp_ps_mask(a.value, b.value, _CMP_GT_OQ) != 0;
+  }
+  // 2 * kLanes bytes: those of even and of odd index.
+  static void bytes(const std::uint8_t* src, Vector& even, Vector& odd) {
+    const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(src));
+    const __m256i low = _mm256_and_si256(pairs, _mm256_set1_epi16(0xff)), high = _mm256_srli_epi16(pairs, 8);
+    even = {_mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, low))};
+    odd = {_mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, high))};
+  }
+};
+
+#elif defined(__AVX2__)
+
+struct Vector {
+  static constexpr int kLanes = 8;
+  static constexpr int kRegisters = 16;
+  __m256 value;
+
+  static Vector zero() { return {_mm256_setzero_ps()}; }
+  static Vector all(float x) { return {_mm256_set1_ps(x)}; }
+  static Vector load(const float* src) { return {_mm256_loadu_ps(src)}; }
+  void store(float* dst) const { _mm256_storeu_ps(dst, value); }
+  friend Vector operator+(Vector a, Vector b) { return {a.value + b.value}; }
+  friend Vector operator-(Vector a, Vector b) { return {a.value - b.value}; }
+  friend Vector operator*(Vector a, Vector b) { return {a.value * b.value}; }
+  static Vector multiply_add(Vector a, Vector b, Vector c) {
+    return {_mm256_fmadd_ps(a.value, b.value, c.value)};
+  }
+  static Vector max(Vector a, Vector b) { return {_mm256_max_ps(a.value, b.value)}; }
+  static Vector prelu(Vector x, Vector slope) {
+    const __m256 negative = _mm256_cmp_ps(x.value, _mm256_setzero_ps(), _CMP_LT_OQ);
+    return {_mm256_blendv_ps(x.value, x.value * slope.value, negative)};
+  }
+  static Vector first(int count, Vector a, Vector b) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane);
+    return {_mm256_blendv_ps(b.value, a.value, _mm256_castsi256_ps(mask))};
+  }
+  static bool any_above(Vector a, Vector b) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a.value, b.value, _CMP_GT_OQ)) != 0;
+  }
+  static void bytes(const std::uint8_t* src, Vector& even, Vector& odd) {
+    const __m128i pairs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(src));
+    const __m128i low = _mm_and_si128(pairs, _mm_set1_epi16(0xff)), high = _mm_srli_epi16(pairs, 8);
+    even = {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(low))};
+    odd = {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(high))};
+  }
+};
+
+#else
+
+// SSE4.1: no fused multiply-add, so sums round twice.
+struct Vector {
+  static constexpr int kLanes = 4;
+  static constexpr int kRegisters = 16;
+  __m128 value;
+
+  static Vector zero() { return {_mm_setzero_ps()}; }
+  static Vector all(float x) { return {_mm_set1_ps(x)}; }
+  static Vector load(const float* src) { return {_mm_loadu_ps(src)}; }
+  void store(float* dst) const { _mm_storeu_ps(dst, value); }
+  friend Vector operator+(Vector a, Vector b) { return {a.value + b.value}; }
+  friend Vector operator-(Vector a, Vector b) { return {a.value - b.value}; }
+  friend Vector operator*(Vector a, Vector b) { return {a.value * b.value}; }
+  static Vector multiply_add(Vector a, Vector b, Vector c) { return {a.value * b.value + c.value}; }
+  static Vector max(Vector a, Vector b) { return {_mm_max_ps(a.value, b.value)}; }
+  static Vector prelu(Vector x, Vector slope) {
+    return {
+        _mm_blendv_ps(x.value, x.value * slope.value, _mm_cmplt_ps(x.value, _mm_setzero_ps()))};
+  }
+  static Vector first(int count, Vector a, Vector b) {
+    const __m128i mask = _mm_cmpgt_epi32(_mm_set1_epi32(count), _mm_setr_epi32(0, 1, 2, 3));
+    return {_mm_blendv_ps(b.value, a.value, _mm_castsi128_ps(mask))};
+  }
+  static bool any_above(Vector a, Vector b) { return _mm_movemask_ps(_mm_cmpgt_ps(a.value, b.value)) != 0; }
+  static void bytes(const std::uint8_t* src, Vector& even, Vector& odd) {
+    const __m128i pairs = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(src));
+    const __m128i low = _mm_and_si128(pairs, _mm_set1_epi16(0xff)), high = _mm_srli_epi16(pairs, 8);
+    even = {_mm_cvtepi32_ps(_mm_cvtepu16_epi32(low))};
+    odd = {_mm_cvtepi32_ps(_mm_cvtepu16_epi32(high))};
+  }
+};
+
+#endif
+
+}  // namespace
+}  // namespace adaface::kernels::x86
