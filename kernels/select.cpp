@@ -50,7 +50,7 @@ Kernels for_this_cpu() {
       table.convolve = x86::convolve_avx512;
       table.pool = x86::pool_avx512;
     }
-    if (__builtin_cpu_supports("avx512vnni")) {
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni")) {
       table.resize_across = x86::resize_across_vnni;
       table.resize_down = x86::resize_down_vnni;
     }

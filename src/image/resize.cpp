@@ -11,6 +11,7 @@ namespace {
 
 using kernels::kResizeLanes;
 using kernels::kStripRows;
+constexpr int kStripGroups = kStripRows / 4;
 
 std::size_t round_up(int size, int to) {
   return static_cast<std::size_t>((size + to - 1) / to) * static_cast<std::size_t>(to);
@@ -114,54 +115,58 @@ void PlaneResizer::prepare(const ImageView& picture, const ResizeWindow& window,
   rows_.prepare(window.top, window.height, picture.height, height);
 }
 
-void PlaneResizer::run(const PackedStrips& picture, int first, int last, std::uint8_t* dst,
-                       std::ptrdiff_t row_stride, std::ptrdiff_t plane_stride, ResizeScratch& scratch) const {
+std::ptrdiff_t PlaneResizer::pitch() const {
+  return static_cast<std::ptrdiff_t>(round_up(width_, kResizeLanes)) * 4;
+}
+
+void PlaneResizer::run(const PackedStrips& picture, std::uint8_t* dst, std::ptrdiff_t row_stride,
+                       std::ptrdiff_t plane_stride, ResizeScratch& scratch) const {
+  for (int c = 0; c < 3; ++c) start(scratch.bands[c]);
+  for (int i = first_strip(); i <= last_strip(); ++i) {
+    const std::uint8_t* strip = picture.strip(i, scratch.strip);
+    for (int c = 0; c < 3; ++c)
+      advance(i, strip + picture.plane(c), scratch.bands[c], dst + c * plane_stride, row_stride);
+  }
+}
+
+// The vertical pass follows the horizontal one through a band of groups that stays in cache: what outputs
+// still need, and the next strip.
+void PlaneResizer::start(ResizeBand& band) const {
+  band.rows.resize(static_cast<std::size_t>((rows_.axis().max_groups + kStripGroups) * pitch()));
+  band.begin = band.end = rows_.first() / 4;
+  band.output = 0;
+}
+
+void PlaneResizer::advance(int strip, const std::uint8_t* plane, ResizeBand& band, std::uint8_t* dst,
+                           std::ptrdiff_t row_stride) const {
+  const kernels::ResizeAxis rows = rows_.axis();
+  emit(band, dst, row_stride);  // those that see nothing but zeros
+  const int top = strip * kStripGroups, limit = std::min(top + kStripGroups, rows_.last() / 4);
+  if (band.output == height_ || band.end >= limit) return;
+  const int kept = std::max(band.end - std::max(rows.first[band.output], band.begin), 0);
+  if (kept > 0)
+    std::memmove(band.rows.data(), band.rows.data() + (band.end - kept - band.begin) * pitch(),
+                 static_cast<std::size_t>(kept * pitch()));
+  // Whole vectors of rows. The first strip may begin with some that nothing needs.
+  const int first_row = (band.end - top) * 4 / kResizeLanes * kResizeLanes,
+            last_row = static_cast<int>(round_up((limit - top) * 4, kResizeLanes));
+  band.begin = kept == 0 ? top + first_row / 4 : band.end - kept;
+  kernels::select().resize_across(columns_.axis(), plane, first_row, last_row,
+                                  band.rows.data() + kept * pitch(), pitch());
+  band.end = limit;
+  emit(band, dst, row_stride);
+}
+
+// The outputs whose groups are all in the band.
+void PlaneResizer::emit(ResizeBand& band, std::uint8_t* dst, std::ptrdiff_t row_stride) const {
   const kernels::Kernels& kernels = kernels::select();
-  const kernels::ResizeAxis columns = columns_.axis(), rows = rows_.axis();
-  // The vertical pass follows the horizontal one through a band of groups of four rows that stays in cache:
-  // what outputs still need, and the next strip. Outputs find their groups counted from its top.
-  constexpr int kStripGroups = kStripRows / 4;
-  const std::size_t pitch = round_up(width_, kResizeLanes) * 4;
-  const int capacity = rows.max_groups + kStripGroups;
-  for (int c = first; c < last; ++c)
-    scratch.rows[c].resize(static_cast<std::size_t>(capacity) * pitch);
-  int begin = rows_.first() / 4, end = begin;  // groups in the band
-  int output = 0;
-  const auto emit = [&] {
-    for (; output < height_ && (rows.counts[output] == 0 || rows.first[output] + rows.counts[output] <= end);
-         ++output)
-      for (int c = first; c < last; ++c) {
-        const int group = rows.counts[output] == 0 ? 0 : rows.first[output] - begin;
-        kernels.resize_down(rows.groups + static_cast<std::ptrdiff_t>(output) * rows.max_groups,
-                            rows.counts[output],
-                            scratch.rows[c].data() + static_cast<std::size_t>(group) * pitch,
-                            static_cast<std::ptrdiff_t>(pitch), static_cast<int>(pitch / 4),
-                            dst + c * plane_stride + output * row_stride);
-      }
-  };
-  emit();
-  while (end < rows_.last() / 4) {
-    // Move what is still needed to the top of the band.
-    const int needed = output < height_ ? std::max(rows.first[output], begin) : end;
-    const int kept = std::max(end - needed, 0);
-    for (int c = first; c < last && kept > 0; ++c)
-      std::memmove(scratch.rows[c].data(),
-                   scratch.rows[c].data() + static_cast<std::size_t>(needed - begin) * pitch,
-                   static_cast<std::size_t>(kept) * pitch);
-    begin = end - kept;
-    const int strip = end / kStripGroups, top = strip * kStripGroups;
-    const int limit = std::min(top + kStripGroups, rows_.last() / 4);
-    const std::uint8_t* pixels = picture.strip(strip, scratch.strip);
-    // Whole vectors of rows. The first strip may begin with some that nothing needs.
-    const int first_row = (end - top) * 4 / kResizeLanes * kResizeLanes,
-              last_row = static_cast<int>(round_up((limit - top) * 4, kResizeLanes));
-    if (kept == 0) begin = top + first_row / 4;
-    for (int c = first; c < last; ++c)
-      kernels.resize_across(columns, pixels + picture.plane(c), first_row, last_row,
-                            scratch.rows[c].data() + static_cast<std::size_t>(kept) * pitch,
-                            static_cast<std::ptrdiff_t>(pitch));
-    end = limit;
-    emit();
+  const kernels::ResizeAxis rows = rows_.axis();
+  for (; band.output < height_; ++band.output) {
+    const int i = band.output, count = rows.counts[i];
+    if (count > 0 && rows.first[i] + count > band.end) break;
+    kernels.resize_down(rows.groups + static_cast<std::ptrdiff_t>(i) * rows.max_groups, count,
+                        band.rows.data() + (count > 0 ? rows.first[i] - band.begin : 0) * pitch(), pitch(),
+                        static_cast<int>(pitch() / 4), dst + i * row_stride);
   }
 }
 
@@ -176,7 +181,7 @@ void Resizer::resize(const ImageView& src, int width, int height, std::uint8_t* 
   planes_.prepare(src, {0, 0, src.width, src.height}, width, height);
   PackedStrips strips;
   strips.look_at(src);
-  planes_.run(strips, 0, 3, planar_.data(), static_cast<std::ptrdiff_t>(pitch),
+  planes_.run(strips, planar_.data(), static_cast<std::ptrdiff_t>(pitch),
               static_cast<std::ptrdiff_t>(plane), scratch_);
   for (int y = 0; y < height; ++y) {
     const std::uint8_t* row = planar_.data() + static_cast<std::size_t>(y) * pitch;

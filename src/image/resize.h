@@ -63,10 +63,17 @@ class PackedStrips {
   std::vector<std::uint8_t> all_;
 };
 
+// How far a resize has come with one plane: groups of four rows after the horizontal pass.
+struct ResizeBand {
+  std::vector<std::uint8_t> rows;
+  int begin = 0, end = 0;  // groups in the band
+  int output = 0;          // the next row
+};
+
 // What a thread needs to resize; grows to the largest resize seen and then allocates nothing.
 struct ResizeScratch {
   std::vector<std::uint8_t> strip;
-  std::vector<std::uint8_t> rows[3];  // of each plane, after the horizontal pass
+  ResizeBand bands[3];
 };
 
 // A rectangle of the picture, which may reach outside of it: zero there.
@@ -80,12 +87,23 @@ class PlaneResizer {
   // All sizes >= 1.
   void prepare(const ImageView& picture, const ResizeWindow& window, int width, int height);
 
-  // Planes [first, last) of the window to dst{plane, height, width}. Each row has room for another
-  // kResizeLanes bytes.
-  void run(const PackedStrips& picture, int first, int last, std::uint8_t* dst, std::ptrdiff_t row_stride,
+  // All three planes of the window to dst{plane, height, width}. Each row has room for another kResizeLanes
+  // bytes.
+  void run(const PackedStrips& picture, std::uint8_t* dst, std::ptrdiff_t row_stride,
            std::ptrdiff_t plane_stride, ResizeScratch& scratch) const;
 
+  // The same by strips, of one plane: start, then advance with each strip from first_strip() to last_strip().
+  // Several resizes that advance together read a strip while it is in cache.
+  void start(ResizeBand& band) const;
+  void advance(int strip, const std::uint8_t* plane, ResizeBand& band, std::uint8_t* dst,
+               std::ptrdiff_t row_stride) const;
+  int first_strip() const { return rows_.first() / kernels::kStripRows; }
+  int last_strip() const { return (rows_.last() - 1) / kernels::kStripRows; }
+
  private:
+  void emit(ResizeBand& band, std::uint8_t* dst, std::ptrdiff_t row_stride) const;
+  std::ptrdiff_t pitch() const;  // of the band
+
   int width_ = 0, height_ = 0;
   ResizeTable columns_, rows_;
 };

@@ -41,6 +41,7 @@ struct Level {
   int rows = 0, columns = 0;  // of cells
   std::ptrdiff_t pitch = 0;   // bytes of a row of one plane; rows of the three planes alternate
   PlaneResizer resizer;
+  ResizeBand resize_bands[3];  // of the three planes
   std::vector<std::uint8_t> pixels;
   std::vector<std::vector<Candidate>> bands;  // from the top
 };

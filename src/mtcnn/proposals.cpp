@@ -94,18 +94,42 @@ std::vector<Candidate> band_candidates(Worker& worker, const Pnet& pnet, const L
   return candidates;
 }
 
-void run_wave(Cascade& cascade, std::span<Level> wave) {
-  // A strip that is not kept is packed by each who needs it: once, then, for the three planes.
-  const int shares = cascade.strips.kept() ? 3 : 1, planes = 3 / shares;
+// A strip that is not kept is packed for all planes of all levels at once, which advance together.
+void resize_levels(Cascade& cascade, std::span<Level> wave) {
+  const PackedStrips& strips = cascade.strips;
   for (Level& level : wave)
-    level.pixels.resize(3 * static_cast<std::size_t>(level.pitch) * static_cast<std::size_t>(level.height) +
-                        2 * kernels::kPnetSlack);
-  cascade.pool.run(static_cast<int>(wave.size()) * shares, [&](int i, int worker) {
-    Level& level = wave[static_cast<std::size_t>(i / shares)];
-    const int plane = i % shares * planes;
-    level.resizer.run(cascade.strips, plane, plane + planes, level.pixels.data(), 3 * level.pitch,
-                      level.pitch, cascade.workers[static_cast<std::size_t>(worker)].resize);
+    level.pixels.resize(3 * static_cast<std::size_t>(level.pitch) * static_cast<std::size_t>(level.height));
+  const auto advance = [&](Level& level, int plane, int i, const std::uint8_t* strip) {
+    level.resizer.advance(i, strip + strips.plane(plane), level.resize_bands[plane],
+                          level.pixels.data() + plane * level.pitch, 3 * level.pitch);
+  };
+  const int count = static_cast<int>(wave.size());
+  if (strips.kept()) {
+    cascade.pool.run(3 * count, [&](int task, int worker) {
+      Level& level = wave[static_cast<std::size_t>(task / 3)];
+      level.resizer.start(level.resize_bands[task % 3]);
+      for (int i = 0; i < strips.count(); ++i)
+        advance(level, task % 3, i, strips.strip(i, cascade.workers[static_cast<std::size_t>(worker)].resize.strip));
+    });
+    return;
+  }
+  const int shares = std::min(cascade.pool.threads(), count);
+  cascade.pool.run(shares, [&](int share, int worker) {
+    for (int k = share; k < count; k += shares)
+      for (ResizeBand& band : wave[static_cast<std::size_t>(k)].resize_bands)
+        wave[static_cast<std::size_t>(k)].resizer.start(band);
+    for (int i = 0; i < strips.count(); ++i) {
+      const std::uint8_t* strip =
+          strips.strip(i, cascade.workers[static_cast<std::size_t>(worker)].resize.strip);
+      for (int k = share; k < count; k += shares)
+        for (int plane = 0; plane < 3; ++plane)
+          advance(wave[static_cast<std::size_t>(k)], plane, i, strip);
+    }
   });
+}
+
+void run_wave(Cascade& cascade, std::span<Level> wave) {
+  resize_levels(cascade, wave);
   struct Task {
     Level* level;
     int band;

@@ -40,7 +40,7 @@ void fill_input(Worker& worker, const PackedStrips& strips, const Crop& crop, in
                       static_cast<int>(crop.height)};
   const auto resize = [&](const PackedStrips& source) {
     worker.crop.prepare(source.view(), window, size, size);
-    worker.crop.run(source, 0, 3, worker.pixels.data(), pitch, plane, worker.resize);
+    worker.crop.run(source, worker.pixels.data(), pitch, plane, worker.resize);
   };
   if (strips.kept()) {
     resize(strips);
