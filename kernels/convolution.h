@@ -1,4 +1,4 @@
-// The arguments of the convolution for small pictures with few channels, which R-Net and O-Net are made of.
+// The arguments of the convolution for small pictures with few channels, which P-, R- and O-Net are made of.
 // Channels of a pixel lie together, so a row of the kernel reads one stretch of memory.
 #pragma once
 
@@ -13,16 +13,29 @@ inline constexpr int kChannelBlock = 16;
 struct Convolution {
   int in, kernel, blocks;  // blocks of output channels
   const float* weights;    // {blocks, kernel, kernel, in, kChannelBlock}
-  const float* bias;       // {blocks * kChannelBlock}
+  // The same for Winograd's F(4x4, 3x3), see winograd_transform; null: sum as it stands.
+  const float* transformed;
+  const float* bias;  // {blocks * kChannelBlock}
   const float* slope;
 };
 
 // src{height, width, in} -> dst{height - kernel + 1, width - kernel + 1, dst_channels}, of which the first
-// blocks * kChannelBlock <= dst_channels are written. With kernel 1, height x width pixels may as well be
-// that many pictures' features: a linear layer. Each output is the same sequence of operations wherever it
-// lies.
+// blocks * kChannelBlock <= dst_channels are written. src can be read for another kChannelBlock floats. With
+// kernel 1, height x width pixels may as well be that many pictures' features: a linear layer. Each output
+// is the same sequence of operations wherever it lies.
 struct ConvolutionSize {
   int height, width, dst_channels;
 };
+
+// Winograd's minimal filtering F(4, 3): four outputs of three taps by six products.
+inline constexpr int kWinogradTile = 4, kWinogradTaps = 6;
+
+// {out, in, 3, 3} -> {blocks of out, 6 x 6, in, kChannelBlock}: G g G^T in double, rounded once.
+void winograd_transform(const float* weights, int in, int out, float* transformed);
+
+// Floats of scratch for a layer with a transform: two times 36 values of 24 tiles, of each channel.
+constexpr std::size_t convolution_scratch(int in, int blocks) {
+  return std::size_t{36 * 24} * static_cast<std::size_t>(in + kChannelBlock + blocks * kChannelBlock);
+}
 
 }  // namespace adaface::kernels

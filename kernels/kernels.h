@@ -44,8 +44,10 @@ struct Kernels {
   // level and its place in it alone, not on the part: the same bits however a level is divided.
   void (*pnet)(const PnetWeights& weights, const PnetPart& part, float* scratch);
 
-  // A convolution and PReLU: see kernels/convolution.h.
-  void (*convolve)(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst);
+  // A convolution and PReLU: see kernels/convolution.h. `scratch` holds convolution_scratch floats where the
+  // layer has a transform.
+  void (*convolve)(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+                   float* scratch);
 
   // Max over window x window every 2 pixels, ceil mode: src{height, width, src_channels} of which the first
   // `channels` count, to dst{out height, out width, channels}. dst has room for another kChannelBlock floats.

@@ -3,8 +3,9 @@
 
 namespace adaface::kernels::x86 {
 
-void convolve_avx512(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst) {
-  run_convolution(layer, size, src, dst);
+void convolve_avx512(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+                     float* scratch) {
+  run_convolution(layer, size, src, dst, scratch);
 }
 
 void pool_avx512(const float* src, int height, int width, int src_channels, int window, int channels, float* dst) {

@@ -3,15 +3,10 @@
 #pragma once
 
 #include "kernels/kernels.h"
-#include "kernels/x86/vector.h"
+#include "kernels/x86/tiles.h"
 
 namespace adaface::kernels::x86 {
 namespace {
-
-constexpr int kBlockVectors = kChannelBlock / Vector::kLanes;
-// Blocks and pixels at a time. The rest of the registers hold weights and a pixel.
-constexpr int kMostBlocks = Vector::kRegisters == 32 ? 2 : 1;
-constexpr int kMostPixels = (Vector::kRegisters == 32 ? 24 : 12) / (kMostBlocks * kBlockVectors);
 
 struct Run {
   const Convolution& layer;
@@ -64,26 +59,44 @@ struct Functions<kBlocks, 1> {
 
 template <int kBlocks>
 void run_blocks(const Run& run, const ConvolutionSize& size, const float* src, float* dst) {
-  const int kernel = run.layer.kernel, out_height = size.height - kernel + 1,
-            out_width = size.width - kernel + 1;
-  // As equal pieces as there are.
-  const int pieces = (out_width + kMostPixels - 1) / kMostPixels, piece = out_width / pieces,
-            larger = out_width % pieces;
-  const PixelsFunction pixels = Functions<kBlocks, kMostPixels>::get(piece),
-                       one_more = Functions<kBlocks, kMostPixels>::get(larger > 0 ? piece + 1 : piece);
+  const int kernel = run.layer.kernel, out_height = size.height - kernel + 1;
+  const Pieces pieces(size.width - kernel + 1, kMostPixels);
+  const PixelsFunction functions[2] = {Functions<kBlocks, kMostPixels>::get(pieces.size),
+                                       Functions<kBlocks, kMostPixels>::get(pieces[0])};
   for (int y = 0; y < out_height; ++y) {
     const float* from = src + y * run.row_stride;
-    for (int i = 0; i < pieces; ++i) {
-      (i < larger ? one_more : pixels)(run, from, dst);
-      const int count = i < larger ? piece + 1 : piece;
-      from += count * run.layer.in;
-      dst += static_cast<std::ptrdiff_t>(count) * size.dst_channels;
+    for (int i = 0; i < pieces.pieces; ++i) {
+      functions[i < pieces.larger](run, from, dst);
+      from += pieces[i] * run.layer.in;
+      dst += static_cast<std::ptrdiff_t>(pieces[i]) * size.dst_channels;
     }
   }
 }
 
+inline void run_tiles(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+                      float* scratch) {
+  const int height = size.height - 2, width = size.width - 2;
+  TileBatch batch(layer, size.dst_channels, scratch);
+  for (int y = 0; y < height; y += kTile) {
+    const float* rows[kTaps];
+    for (int r = 0; r < kTaps; ++r)
+      rows[r] = y + r < size.height ? src + static_cast<std::ptrdiff_t>(y + r) * size.width * layer.in : nullptr;
+    for (int x = 0; x < width; x += kTile) {
+      TileBatch::Destination to;
+      for (int r = 0; r < kTile; ++r)
+        to.rows[r] = y + r < height
+                         ? dst + (static_cast<std::ptrdiff_t>(y + r) * width + x) * size.dst_channels
+                         : nullptr;
+      to.columns = width - x < kTile ? width - x : kTile;
+      batch.add(rows, x, size.width, layer.in, to);
+    }
+  }
+  batch.flush();
+}
+
 inline void run_convolution(const Convolution& layer, const ConvolutionSize& size, const float* src,
-                            float* dst) {
+                            float* dst, float* scratch) {
+  if (layer.transformed) return run_tiles(layer, size, src, dst, scratch);
   const std::ptrdiff_t block_weights =
       static_cast<std::ptrdiff_t>(layer.kernel) * layer.kernel * layer.in * kChannelBlock;
   for (int block = 0; block < layer.blocks; block += kMostBlocks) {

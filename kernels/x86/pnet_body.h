@@ -1,47 +1,22 @@
 // P-Net over rows of cells, four at a time: only a few rows of each layer exist at once, all within the
-// second-level cache. Lanes are columns, so narrow layers waste nothing and an output is the same sequence of
-// operations wherever it lies in a vector. Winograd's F(4, 3) runs down the columns: half the products, and
-// rows move whole.
+// second-level cache. Lanes are columns in the first convolution, whose ten channels would waste a vector,
+// and channels in the others.
 #pragma once
 
 #include "kernels/kernels.h"
-#include "kernels/x86/vector.h"
+#include "kernels/x86/tiles.h"
 
 namespace adaface::kernels::x86 {
 namespace {
 
-constexpr int kTile = kPnetTile, kTaps = kPnetFilter;
-constexpr int kRing = 8;  // rows of a layer that are kept: those of two tiles
+constexpr int kRing = 8;        // rows of a layer that are kept: those of two tiles
+constexpr int kNarrow = kChannelBlock;  // floats of a pixel, after either of the first two convolutions
 
 constexpr int round_up(int x, int to) {
   return (x + to - 1) / to * to;
 }
 constexpr int smaller(int a, int b) {
   return a < b ? a : b;
-}
-
-// B^T d of Lavin & Gray: six rows to six.
-inline void transform(const Vector d[kTaps], Vector t[kTaps]) {
-  const Vector four = Vector::all(4), minus_five = Vector::all(-5), two = Vector::all(2),
-               minus_four = Vector::all(-4), minus_two = Vector::all(-2);
-  const Vector even = Vector::multiply_add(minus_four, d[2], d[4]),
-               odd = Vector::multiply_add(minus_four, d[1], d[3]);
-  const Vector even_2 = d[4] - d[2], odd_2 = d[3] - d[1];
-  t[0] = Vector::multiply_add(four, d[0], Vector::multiply_add(minus_five, d[2], d[4]));
-  t[1] = even + odd;
-  t[2] = even - odd;
-  t[3] = Vector::multiply_add(two, odd_2, even_2);
-  t[4] = Vector::multiply_add(minus_two, odd_2, even_2);
-  t[5] = Vector::multiply_add(four, d[1], Vector::multiply_add(minus_five, d[3], d[5]));
-}
-
-// A^T m plus bias: six sums to four rows.
-inline void inverse(const Vector m[kTaps], Vector bias, Vector y[kTile]) {
-  const Vector a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
-  y[0] = m[0] + a + c + bias;
-  y[1] = Vector::multiply_add(Vector::all(2), d, b) + bias;
-  y[2] = Vector::multiply_add(Vector::all(4), c, a) + bias;
-  y[3] = Vector::multiply_add(Vector::all(8), d, b) + m[5] + bias;
 }
 
 // ---- Convolution 1 and pool, columns in two halves: even and odd ones
@@ -79,7 +54,7 @@ inline void transform_pixels(const Columns1& k, int tile) {
 }
 
 template <int kWide>
-inline void multiply_1(const float* src, std::ptrdiff_t pitch, const float* weights, float* sums) {
+inline void multiply_columns(const float* src, std::ptrdiff_t pitch, const float* weights, float* sums) {
   Vector even[kBlock1][kWide], odd[kBlock1][kWide];
   for (int o = 0; o < kBlock1; ++o)
     for (int p = 0; p < kWide; ++p) even[o][p] = odd[o][p] = Vector::zero();
@@ -118,8 +93,8 @@ inline Vector pooled(Vector a, Vector b, Vector c, Vector d, Vector slope, bool 
                      Vector::max(Vector::prelu(c, slope), Vector::prelu(d, slope)));
 }
 
-// Pooled rows 2 tile and 2 tile + 1 into their places of dst{kRing, 10, pitch}.
-inline void convolve_1(const PnetLayer& layer, const Columns1& k, int tile, float* dst,
+// Pooled rows 2 tile and 2 tile + 1 into their places of dst{kRing, pitch, kNarrow}.
+inline void convolve_1(const PnetWeights& weights, const Columns1& k, int tile, float* dst,
                        std::ptrdiff_t dst_pitch) {
   constexpr int kOut = kPnetChannels[1], kStep = kWide1 * Vector::kLanes;
   transform_pixels(k, tile);
@@ -127,13 +102,15 @@ inline void convolve_1(const PnetLayer& layer, const Columns1& k, int tile, floa
   const int rows = k.part.height - 2, odd_columns = (k.part.width - 2) / 2 - k.part.first_column;
   const bool whole[2] = {kTile * tile + 1 < rows, kTile * tile + 3 < rows};
   alignas(64) float sums[kTaps][kBlock1 * 2 * kStep];
-  for (int x = 0; x < k.width; x += kStep)
+  alignas(64) float planes[2][kNarrow * kStep] = {};  // of the two rows
+  for (int x = 0; x < k.width; x += kStep) {
     for (int first = 0; first < kOut; first += kBlock1) {
       for (int u = 0; u < kTaps; ++u)
-        multiply_1<kWide1>(k.transformed + u * 6 * k.pitch + x, k.pitch,
-                           layer.transformed + u * 9 * kOut + first, sums[u]);
+        multiply_columns<kWide1>(k.transformed + u * 6 * k.pitch + x, k.pitch,
+                                 weights.conv1_transformed + u * 9 * kOut + first, sums[u]);
       for (int o = 0; o < kBlock1; ++o) {
-        const float slope = layer.slope[first + o];
+        const float slope = weights.slope1[first + o];
+        const Vector bias = Vector::all(weights.bias1[first + o]);
         const bool rising = slope >= 0;
         for (int p = 0; p < kWide1; ++p) {
           Vector side[2][kTile];
@@ -141,7 +118,8 @@ inline void convolve_1(const PnetLayer& layer, const Columns1& k, int tile, floa
             Vector m[kTaps];
             for (int u = 0; u < kTaps; ++u)
               m[u] = Vector::load(sums[u] + ((2 * o + s) * kWide1 + p) * Vector::kLanes);
-            inverse(m, Vector::all(layer.bias[first + o]), side[s]);
+            inverse(m, side[s]);
+            for (Vector& y : side[s]) y = y + bias;
           }
           const int at = x + p * Vector::kLanes;
           if (at + Vector::kLanes > odd_columns)
@@ -151,164 +129,105 @@ inline void convolve_1(const PnetLayer& layer, const Columns1& k, int tile, floa
             const int second = whole[r] ? 2 * r + 1 : 2 * r;
             pooled(side[0][2 * r], side[1][2 * r], side[0][second], side[1][second], Vector::all(slope),
                    rising)
-                .store(dst + ((2 * tile + r) % kRing * kOut + first + o) * dst_pitch + at);
+                .store(planes[r] + (first + o) * kStep + p * Vector::kLanes);
           }
         }
       }
     }
+    for (int r = 0; r < 2; ++r) {
+      float* to = dst + ((2 * tile + r) % kRing * dst_pitch + x) * kNarrow;
+      for (int p = 0; p < kStep; p += Vector::kLanes)
+        for (int c = 0; c < kNarrow; c += Vector::kLanes) {
+          Vector square[Vector::kLanes];
+          for (int i = 0; i < Vector::kLanes; ++i) square[i] = Vector::load(planes[r] + (c + i) * kStep + p);
+          Vector::transpose(square);
+          for (int i = 0; i < Vector::kLanes; ++i) square[i].store(to + (p + i) * kNarrow + c);
+        }
+    }
+  }
 }
 
 // ---- Convolutions 2 and 3
 
-constexpr int kWide = 3;                                   // vectors of columns at a time
-constexpr int kBlock = Vector::kRegisters == 32 ? 8 : 4;  // output channels at a time
-constexpr int kGroup = 8;
-
-// {kRing, in, pitch} -> {kTaps, in, pitch}, rows 4 tile .. 4 tile + 5.
-template <int kIn>
-inline void transform_rows(const float* src, std::ptrdiff_t pitch, int tile, int width, float* dst) {
-  for (int c = 0; c < kIn; ++c) {
-    const float* rows[kTaps];
-    for (int r = 0; r < kTaps; ++r) rows[r] = src + ((kTile * tile + r) % kRing * kIn + c) * pitch;
-    for (int x = 0; x < width; x += Vector::kLanes) {
-      Vector d[kTaps], t[kTaps];
-      for (int r = 0; r < kTaps; ++r) d[r] = Vector::load(rows[r] + x);
-      transform(d, t);
-      for (int u = 0; u < kTaps; ++u) t[u].store(dst + (u * kIn + c) * pitch + x);
-    }
-  }
-}
-
-template <int kIn, int kVectors>
-inline void multiply(const float* src, std::ptrdiff_t pitch, const float* weights, float* sums) {
-  Vector sum[kBlock][kVectors];
-  for (int o = 0; o < kBlock; ++o)
-    for (int p = 0; p < kVectors; ++p) sum[o][p] = Vector::zero();
-#pragma GCC unroll 1
-  for (int c = 0; c < kIn; ++c, src += pitch, weights += 3 * kGroup)
-#pragma GCC unroll 3
-    for (int tap = 0; tap < 3; ++tap) {
-      Vector x[kVectors];
-      for (int p = 0; p < kVectors; ++p) x[p] = Vector::load(src + tap + p * Vector::kLanes);
-#pragma GCC unroll 8
-      for (int o = 0; o < kBlock; ++o) {
-        const Vector w = Vector::all(weights[tap * kGroup + o]);
-        for (int p = 0; p < kVectors; ++p) sum[o][p] = Vector::multiply_add(w, x[p], sum[o][p]);
-      }
-    }
-  for (int o = 0; o < kBlock; ++o)
-    for (int p = 0; p < kVectors; ++p) sum[o][p].store(sums + (o * kVectors + p) * Vector::kLanes);
-}
-
-// Four rows of kVectors vectors: row r of channel o at dst[r] + o * channel_stride.
-template <int kIn, int kOut, int kVectors>
-inline void convolve(const PnetLayer& layer, const float* transformed, std::ptrdiff_t pitch,
-                     float* const dst[kTile], std::ptrdiff_t channel_stride) {
-  alignas(64) float sums[kTaps][kBlock * kVectors * Vector::kLanes];
-  for (int first = 0; first < kOut; first += kBlock) {
-    const float* weights =
-        layer.transformed + first / kGroup * kGroup * kTaps * kIn * 3 + first % kGroup;
-    for (int u = 0; u < kTaps; ++u)
-      multiply<kIn, kVectors>(transformed + u * kIn * pitch, pitch, weights + u * kIn * 3 * kGroup, sums[u]);
-    for (int o = 0; o < kBlock; ++o) {
-      const Vector bias = Vector::all(layer.bias[first + o]), slope = Vector::all(layer.slope[first + o]);
-      for (int p = 0; p < kVectors; ++p) {
-        Vector m[kTaps], y[kTile];
-        for (int u = 0; u < kTaps; ++u) m[u] = Vector::load(sums[u] + (o * kVectors + p) * Vector::kLanes);
-        inverse(m, bias, y);
-        for (int r = 0; r < kTile; ++r)
-          Vector::prelu(y[r], slope)
-              .store(dst[r] + (first + o) * channel_stride + p * Vector::kLanes);
-      }
-    }
-  }
-}
-
-// Calls f.template operator()<n>(x) for n vectors from each x, most of them kWide.
+// Rows 4 tile .. 4 tile + 3 of {height, width}, from src{kRing, pitch, kNarrow}, `src_height` rows of which
+// exist. dst(row, column) is where a pixel goes.
 template <typename F>
-inline void for_blocks(int width, F&& f) {
-  int x = 0;
-  for (; x + (kWide - 1) * Vector::kLanes < width; x += kWide * Vector::kLanes)
-    f.template operator()<kWide>(x);
-  for (; x + Vector::kLanes < width; x += 2 * Vector::kLanes) f.template operator()<2>(x);
-  for (; x < width; x += Vector::kLanes) f.template operator()<1>(x);
+inline void convolve_tiles(TileBatch& batch, const float* src, std::ptrdiff_t pitch, int src_height,
+                           int src_width, int tile, int count, F&& dst) {
+  const float* rows[kTaps];
+  for (int r = 0; r < kTaps; ++r) {
+    const int row = kTile * tile + r;
+    rows[r] = row < src_height ? src + row % kRing * pitch * kNarrow : nullptr;
+  }
+  for (int i = 0; i < count; ++i) {
+    TileBatch::Destination to;
+    for (int r = 0; r < kTile; ++r) to.rows[r] = dst(r, kTile * i);
+    to.columns = kTile;
+    batch.add(rows, kTile * i, src_width, kNarrow, to);
+  }
+  batch.flush();
 }
 
 // ---- Heads
 
-struct Heads {
-  const PnetWeights& weights;
-  const PnetPart& part;
-};
-
-// One row of kVectors vectors of features{32, stride} to its outputs.
-template <int kVectors>
-inline void heads(const Heads& h, const float* features, std::ptrdiff_t stride, float* dst) {
-  constexpr int kIn = kPnetChannels[3];
-  const float* w = h.weights.heads;
-  const float* bias = h.weights.head_bias;
-  Vector none[kVectors], face[kVectors];
-  for (int p = 0; p < kVectors; ++p) {
-    none[p] = Vector::all(bias[0]);
-    face[p] = Vector::all(bias[1]);
+// Outputs of one vector of cells, from features{cells, 32}.
+inline void heads(const PnetWeights& weights, const PnetPart& part, const float* features, float* dst) {
+  constexpr int kIn = kPnetChannels[3], kSums = 4;
+  Vector x[kIn];  // channels
+  for (int c = 0; c < kIn; c += Vector::kLanes) {
+    for (int i = 0; i < Vector::kLanes; ++i) x[c + i] = Vector::load(features + i * kIn + c);
+    Vector::transpose(x + c);
   }
-  for (int c = 0; c < kIn; ++c) {
-    const Vector w0 = Vector::all(w[c]), w1 = Vector::all(w[kIn + c]);
-    for (int p = 0; p < kVectors; ++p) {
-      const Vector x = Vector::load(features + c * stride + p * Vector::kLanes);
-      none[p] = Vector::multiply_add(w0, x, none[p]);
-      face[p] = Vector::multiply_add(w1, x, face[p]);
-    }
-  }
-  const std::ptrdiff_t pitch = h.part.pitch;
-  for (int p = 0; p < kVectors; ++p, dst += Vector::kLanes) {
-    none[p].store(dst);
-    face[p].store(dst + pitch);
-    if (!Vector::any_above(face[p] - none[p], Vector::all(h.part.offsets_above))) continue;
-    for (int k = 2; k < kPnetOutputs; ++k) {
-      Vector sum = Vector::all(bias[k]);
-      for (int c = 0; c < kIn; ++c)
-        sum = Vector::multiply_add(Vector::all(w[k * kIn + c]),
-                                   Vector::load(features + c * stride + p * Vector::kLanes), sum);
-      sum.store(dst + k * pitch);
-    }
-  }
+  const auto output = [&](int k) {
+    const float* w = weights.heads + k * kIn;
+    Vector sums[kSums];  // they hide the latency of the additions
+    for (int i = 0; i < kSums; ++i) sums[i] = Vector::all(w[i]) * x[i];
+    for (int c = kSums; c < kIn; ++c)
+      sums[c % kSums] = Vector::multiply_add(Vector::all(w[c]), x[c], sums[c % kSums]);
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]) + Vector::all(weights.head_bias[k]);
+  };
+  const Vector none = output(0), face = output(1);
+  none.store(dst);
+  face.store(dst + part.pitch);
+  if (!Vector::any_above(face - none, Vector::all(part.offsets_above))) return;
+  for (int k = 2; k < kPnetOutputs; ++k) output(k).store(dst + k * part.pitch);
 }
 
 inline void run_pnet(const PnetWeights& weights, const PnetPart& part, float* scratch) {
-  constexpr int k1 = kPnetChannels[1], k2 = kPnetChannels[2], k3 = kPnetChannels[3];
-  const int width_1 = part.columns + 4, width_2 = part.columns + 2;
-  const std::ptrdiff_t pitch = round_up(width_1, 16) + kPnetSlack;
-  float* rows_1 = scratch;                          // {kRing, 10, pitch}
-  float* rows_2 = rows_1 + kRing * k1 * pitch;      // {kRing, 16, pitch}
-  float* transformed = rows_2 + kRing * k2 * pitch;  // {kTaps, 16, pitch} at most
-  constexpr int kFeatures = kWide * Vector::kLanes;
-  alignas(64) float features[kTile][k3 * kFeatures];
+  constexpr int kFeatures = kPnetChannels[3];
+  // What exists of the level from the part's first column on, after each of the convolutions.
+  const int level_rows = (part.height - 1) / 2 - 4, level_columns = (part.width - 1) / 2 - 4;
+  const int right = level_columns - part.first_column;
+  const int tiles_3 = round_up(part.columns, kTile) / kTile,
+            tiles_2 = smaller(tiles_3 + 1, round_up(right + 2, kTile) / kTile);
+  const int width_1 = smaller(kTile * tiles_2 + 2, right + 4), width_2 = smaller(kTile * tiles_2, right + 2);
 
-  const Columns1 columns{part, transformed, pitch, width_1};
-  const int first = part.first_row / kTile, count = (part.rows + kTile - 1) / kTile;
+  const std::ptrdiff_t plane_pitch = round_up(width_1, 16) + kPnetSlack, pitch = round_up(width_1, 32) + kTile;
+  float* transformed = scratch;
+  float* rows_1 = transformed + kTaps * 6 * plane_pitch;
+  float* rows_2 = rows_1 + kRing * pitch * kNarrow;
+  float* features = rows_2 + kRing * pitch * kNarrow;  // {kTile, pitch, kFeatures}
+  float* batches = features + kTile * pitch * kFeatures;
+
+  const Columns1 columns{part, transformed, plane_pitch, width_1};
+  TileBatch batch_2(weights.conv2, kNarrow, batches), batch_3(weights.conv3, kFeatures, batches);
+  const int first = part.first_row / kTile, last = first + (part.rows + kTile - 1) / kTile;
   int next_1 = 2 * first, next_2 = first;
-  for (int tile = first; tile < first + count; ++tile) {
-    for (; next_2 <= tile + 1; ++next_2) {
-      for (; next_1 <= 2 * next_2 + 2; ++next_1)
-        convolve_1(weights.conv[0], columns, next_1, rows_1, pitch);
-      transform_rows<k1>(rows_1, pitch, next_2, width_1, transformed);
-      for_blocks(width_2, [&]<int kVectors>(int x) {
-        float* dst[kTile];
-        for (int r = 0; r < kTile; ++r)
-          dst[r] = rows_2 + (kTile * next_2 + r) % kRing * k2 * pitch + x;
-        convolve<k1, k2, kVectors>(weights.conv[1], transformed + x, pitch, dst, pitch);
+  for (int tile = first; tile < last; ++tile) {
+    for (; next_2 <= tile + 1 && kTile * next_2 < level_rows + 2; ++next_2) {
+      for (; next_1 <= 2 * next_2 + 2 && 2 * next_1 < level_rows + 4; ++next_1)
+        convolve_1(weights, columns, next_1, rows_1, pitch);
+      convolve_tiles(batch_2, rows_1, pitch, level_rows + 4, width_1, next_2, tiles_2, [&](int r, int x) {
+        return rows_2 + ((kTile * next_2 + r) % kRing * pitch + x) * kNarrow;
       });
     }
-    transform_rows<k2>(rows_2, pitch, tile, width_2, transformed);
+    convolve_tiles(batch_3, rows_2, pitch, level_rows + 2, width_2, tile, tiles_3,
+                   [&](int r, int x) { return features + (r * pitch + x) * kFeatures; });
     const int row = kTile * (tile - first);
-    for_blocks(part.columns, [&]<int kVectors>(int x) {
-      float* dst[kTile] = {features[0], features[1], features[2], features[3]};
-      convolve<k2, k3, kVectors>(weights.conv[2], transformed + x, pitch, dst, kVectors * Vector::kLanes);
-      for (int r = 0; r < kTile && row + r < part.rows; ++r)
-        heads<kVectors>({weights, part}, features[r], kVectors * Vector::kLanes,
-                        part.dst + static_cast<std::ptrdiff_t>(row + r) * kPnetOutputs * part.pitch + x);
-    });
+    for (int r = 0; r < kTile && row + r < part.rows; ++r)
+      for (int x = 0; x < part.columns; x += Vector::kLanes)
+        heads(weights, part, features + (r * pitch + x) * kFeatures,
+              part.dst + static_cast<std::ptrdiff_t>(row + r) * kPnetOutputs * part.pitch + x);
   }
 }
 

@@ -53,6 +53,33 @@ struct Vector {
     even = {_mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, low))};
     odd = {_mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, high))};
   }
+  // Lane j of vector i becomes lane i of vector j.
+  static void transpose(Vector v[kLanes]) {
+    __m512 a[16], b[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i += 2) {  // pairs of rows
+      a[i] = _mm512_maskz_unpacklo_ps(0xffff, v[i].value, v[i + 1].value);
+      a[i + 1] = _mm512_maskz_unpackhi_ps(0xffff, v[i].value, v[i + 1].value);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i += 4) {  // fours: of b[i + k] each 128 bits hold column k of four
+      b[i] = _mm512_maskz_shuffle_ps(0xffff, a[i], a[i + 2], 0x44);
+      b[i + 1] = _mm512_maskz_shuffle_ps(0xffff, a[i], a[i + 2], 0xee);
+      b[i + 2] = _mm512_maskz_shuffle_ps(0xffff, a[i + 1], a[i + 3], 0x44);
+      b[i + 3] = _mm512_maskz_shuffle_ps(0xffff, a[i + 1], a[i + 3], 0xee);
+    }
+#pragma GCC unroll 16
+    for (int k = 0; k < 4; ++k) {  // a 4x4 transpose of 128 bits each
+      const __m512 low_0 = _mm512_maskz_shuffle_f32x4(0xffff, b[k], b[k + 4], 0x88),
+                   low_1 = _mm512_maskz_shuffle_f32x4(0xffff, b[k], b[k + 4], 0xdd),
+                   high_0 = _mm512_maskz_shuffle_f32x4(0xffff, b[k + 8], b[k + 12], 0x88),
+                   high_1 = _mm512_maskz_shuffle_f32x4(0xffff, b[k + 8], b[k + 12], 0xdd);
+      v[k].value = _mm512_maskz_shuffle_f32x4(0xffff, low_0, high_0, 0x88);
+      v[k + 8].value = _mm512_maskz_shuffle_f32x4(0xffff, low_0, high_0, 0xdd);
+      v[k + 4].value = _mm512_maskz_shuffle_f32x4(0xffff, low_1, high_1, 0x88);
+      v[k + 12].value = _mm512_maskz_shuffle_f32x4(0xffff, low_1, high_1, 0xdd);
+    }
+  }
 };
 
 #elif defined(__AVX2__)
@@ -91,6 +118,23 @@ struct Vector {
     even = {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(low))};
     odd = {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(high))};
   }
+  static void transpose(Vector v[kLanes]) {
+    __m256 a[8], b[8];
+    for (int i = 0; i < 8; i += 2) {
+      a[i] = _mm256_unpacklo_ps(v[i].value, v[i + 1].value);
+      a[i + 1] = _mm256_unpackhi_ps(v[i].value, v[i + 1].value);
+    }
+    for (int i = 0; i < 8; i += 4) {
+      b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+      b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
+      b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+      b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+    }
+    for (int k = 0; k < 4; ++k) {
+      v[k].value = _mm256_permute2f128_ps(b[k], b[k + 4], 0x20);
+      v[k + 4].value = _mm256_permute2f128_ps(b[k], b[k + 4], 0x31);
+    }
+  }
 };
 
 #else
@@ -124,6 +168,9 @@ struct Vector {
     const __m128i low = _mm_and_si128(pairs, _mm_set1_epi16(0xff)), high = _mm_srli_epi16(pairs, 8);
     even = {_mm_cvtepi32_ps(_mm_cvtepu16_epi32(low))};
     odd = {_mm_cvtepi32_ps(_mm_cvtepu16_epi32(high))};
+  }
+  static void transpose(Vector v[kLanes]) {
+    _MM_TRANSPOSE4_PS(v[0].value, v[1].value, v[2].value, v[3].value);
   }
 };
 

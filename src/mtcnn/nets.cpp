@@ -12,28 +12,66 @@ std::size_t size_of(int count) {
   return static_cast<std::size_t>(count);
 }
 
-int round_up_to_block(int channels) {
-  return (channels + kChannelBlock - 1) / kChannelBlock * kChannelBlock;
-}
-
 void append(std::vector<float>& to, const std::vector<float>& values) {
   to.insert(to.end(), values.begin(), values.end());
 }
 
+// The weights as blocks of output channels: element(channel, i) of `row` products. The caller fills in the
+// transform.
+template <typename F>
+ConvolutionLayer make_layer(int in, int out, int kernel, std::vector<float> bias, std::vector<float> slope,
+                            F&& element) {
+  ConvolutionLayer layer{in, out, kernel, 0, {}, {}, std::move(bias), std::move(slope)};
+  layer.bias.resize(size_of(layer.padded()));
+  layer.slope.resize(size_of(layer.padded()));
+  const int row = kernel * kernel * in;
+  layer.weights.resize(size_of(layer.padded() * row));
+  for (int o = 0; o < out; ++o)
+    for (int i = 0; i < row; ++i)
+      layer.weights[size_of((o / kChannelBlock * row + i) * kChannelBlock + o % kChannelBlock)] =
+          element(o, i);
+  return layer;
+}
+
+// From the file's {out, in, kernel, kernel}.
+ConvolutionLayer read_convolution(const nn::TensorReader& tensors, const std::string& prefix,
+                                  const std::string& index, int in, int out, int kernel) {
+  const std::vector<float> plain = tensors.read(prefix + ".conv" + index + ".weight");
+  const int taps = kernel * kernel;
+  ConvolutionLayer layer = make_layer(
+      in, out, kernel, tensors.read(prefix + ".conv" + index + ".bias"),
+      tensors.read(prefix + ".prelu" + index + ".weight"),
+      [&](int o, int i) { return plain[size_of((o * in + i % in) * taps + i / in)]; });
+  // Of three channels the transforms would cost more than they save.
+  if (kernel == 3 && in > 3) {
+    layer.transformed.resize(
+        size_of(layer.padded() * in * kernels::kWinogradTaps * kernels::kWinogradTaps));
+    kernels::winograd_transform(plain.data(), in, out, layer.transformed.data());
+  }
+  return layer;
+}
+
 }  // namespace
+
+kernels::Convolution ConvolutionLayer::view() const {
+  return {in,          kernel,      padded() / kChannelBlock, weights.data(), transformed.empty() ? nullptr : transformed.data(),
+          bias.data(), slope.data()};
+}
+
+int ConvolutionLayer::padded() const {
+  return (out + kChannelBlock - 1) / kChannelBlock * kChannelBlock;
+}
 
 Pnet::Pnet(const weights::AfwFile& file) {
   const nn::TensorReader tensors(file);
-  for (int i = 0; i < 3; ++i) {
-    Layer& layer = conv_[i];
-    const std::string index = std::to_string(i + 1);
-    const int in = kernels::kPnetChannels[i], out = kernels::kPnetChannels[i + 1];
-    layer.weights = tensors.read("pnet.conv" + index + ".weight");
-    layer.bias = tensors.read("pnet.conv" + index + ".bias");
-    layer.slope = tensors.read("pnet.prelu" + index + ".weight");
-    layer.transformed.resize(size_of(out * in * 3 * kernels::kPnetFilter));
-    kernels::pnet_transform(layer.weights.data(), in, out, layer.transformed.data());
-  }
+  constexpr auto& kWidths = kernels::kPnetChannels;
+  conv1_ = tensors.read("pnet.conv1.weight");
+  bias1_ = tensors.read("pnet.conv1.bias");
+  slope1_ = tensors.read("pnet.prelu1.weight");
+  transformed1_.resize(size_of(kernels::kWinogradTaps * kWidths[0] * 3 * kWidths[1]));
+  kernels::pnet_transform(conv1_.data(), transformed1_.data());
+  conv2_ = read_convolution(tensors, "pnet", "2", kWidths[1], kWidths[2], 3);
+  conv3_ = read_convolution(tensors, "pnet", "3", kWidths[2], kWidths[3], 3);
   for (const char* name : {"pnet.score", "pnet.offset"}) {
     append(heads_, tensors.read(std::string(name) + ".weight"));
     append(head_bias_, tensors.read(std::string(name) + ".bias"));
@@ -41,10 +79,8 @@ Pnet::Pnet(const weights::AfwFile& file) {
 }
 
 kernels::PnetWeights Pnet::weights() const {
-  const auto layer = [](const Layer& l) {
-    return kernels::PnetLayer{l.weights.data(), l.transformed.data(), l.bias.data(), l.slope.data()};
-  };
-  return {{layer(conv_[0]), layer(conv_[1]), layer(conv_[2])}, heads_.data(), head_bias_.data()};
+  return {conv1_.data(), transformed1_.data(), bias1_.data(),  slope1_.data(),
+          conv2_.view(), conv3_.view(),        heads_.data(), head_bias_.data()};
 }
 
 CandidateNet CandidateNet::rnet(const weights::AfwFile& file) {
@@ -74,39 +110,13 @@ CandidateNet CandidateNet::onet(const weights::AfwFile& file) {
 CandidateNet::CandidateNet(const weights::AfwFile& file, std::string prefix, int size)
     : tensors_(file), prefix_(std::move(prefix)), size_(size), extent_(size) {}
 
-kernels::Convolution CandidateNet::Layer::convolution() const {
-  return {in, kernel, padded() / kChannelBlock, weights.data(), bias.data(), slope.data()};
-}
-
-int CandidateNet::Layer::padded() const {
-  return round_up_to_block(out);
-}
-
-// Bias and slope; weights are zeros.
-CandidateNet::Layer CandidateNet::make_layer(const std::string& index, int in, int out, int kernel,
-                                             int window) const {
-  const std::string kind = window < 0 ? ".linear" : ".conv";
-  Layer layer{in, out, kernel, std::max(window, 0), {}, {}, {}};
-  layer.bias = tensors_.read(prefix_ + kind + index + ".bias");
-  layer.slope = tensors_.read(prefix_ + ".prelu" + index + ".weight");
-  layer.bias.resize(size_of(layer.padded()));
-  layer.slope.resize(size_of(layer.padded()));
-  layer.weights.resize(size_of(layer.padded() * kernel * kernel * in));
-  return layer;
-}
-
 void CandidateNet::add_convolution(int out, int kernel, int window) {
-  const std::string index = std::to_string(layers_.size() + 1);
-  Layer layer = make_layer(index, channels_, out, kernel, window);
-  const std::vector<float> plain = tensors_.read(prefix_ + ".conv" + index + ".weight");
-  const int taps = kernel * kernel;
-  for (int o = 0; o < out; ++o)
-    for (int c = 0; c < channels_; ++c)
-      for (int tap = 0; tap < taps; ++tap)
-        layer.weights[size_of(((o / kChannelBlock * taps + tap) * channels_ + c) * kChannelBlock +
-                              o % kChannelBlock)] = plain[size_of((o * channels_ + c) * taps + tap)];
+  ConvolutionLayer layer = read_convolution(tensors_, prefix_, std::to_string(layers_.size() + 1), channels_,
+                                            out, kernel);
+  layer.window = window;
   extent_ = extent_ - kernel + 1;
   most_floats_ = std::max(most_floats_, size_of(extent_ * extent_ * layer.padded()));
+  most_scratch_ = std::max(most_scratch_, kernels::convolution_scratch(channels_, layer.view().blocks));
   if (window > 0) extent_ = (extent_ - window + 1) / 2 + 1;
   channels_ = out;
   features_ = extent_ * extent_ * channels_;
@@ -115,17 +125,14 @@ void CandidateNet::add_convolution(int out, int kernel, int window) {
 
 // Published weights read their inputs in the order channel, column, row.
 void CandidateNet::add_linear(int out) {
-  const std::string index = std::to_string(layers_.size() + 1);
-  linear_ = make_layer(index, features_, out, 1, -1);
-  const std::vector<float> plain = tensors_.read(prefix_ + ".linear" + index + ".weight");
-  for (int o = 0; o < out; ++o)
-    for (int row = 0; row < extent_; ++row)
-      for (int column = 0; column < extent_; ++column)
-        for (int c = 0; c < channels_; ++c)
-          linear_.weights[size_of(((o / kChannelBlock * extent_ + row) * extent_ + column) * channels_ *
-                                      kChannelBlock +
-                                  c * kChannelBlock + o % kChannelBlock)] =
-              plain[size_of(((o * channels_ + c) * extent_ + column) * extent_ + row)];
+  const std::string index = std::to_string(layers_.size() + 1), name = prefix_ + ".linear" + index;
+  const std::vector<float> plain = tensors_.read(name + ".weight");
+  linear_ = make_layer(features_, out, 1, tensors_.read(name + ".bias"),
+                       tensors_.read(prefix_ + ".prelu" + index + ".weight"), [&](int o, int i) {
+                         const int channel = i % channels_, column = i / channels_ % extent_,
+                                   row = i / channels_ / extent_;
+                         return plain[size_of(((o * channels_ + channel) * extent_ + column) * extent_ + row)];
+                       });
 }
 
 void CandidateNet::add_head(const std::string& name) {
@@ -137,11 +144,13 @@ void CandidateNet::extract(const float* input, float* dst, Scratch& scratch) con
   const kernels::Kernels& kernels = kernels::select();
   scratch.a.resize(most_floats_ + kChannelBlock);
   scratch.b.resize(most_floats_ + kChannelBlock);
+  scratch.convolution.resize(most_scratch_);
   int extent = size_;
-  for (const Layer& layer : layers_) {
+  for (const ConvolutionLayer& layer : layers_) {
     const bool last = &layer == &layers_.back();
     float* const sums = last ? dst : scratch.a.data();
-    kernels.convolve(layer.convolution(), {extent, extent, layer.padded()}, input, sums);
+    kernels.convolve(layer.view(), {extent, extent, layer.padded()}, input, sums,
+                     scratch.convolution.data());
     extent = extent - layer.kernel + 1;
     if (layer.window == 0) continue;
     kernels.pool(sums, extent, extent, layer.padded(), layer.window, layer.out, scratch.b.data());
@@ -154,7 +163,7 @@ void CandidateNet::decide(const float* src, int count, float* dst, Scratch& scra
   const kernels::Kernels& kernels = kernels::select();
   const int width = linear_.padded();
   scratch.a.resize(std::max(scratch.a.size(), size_of(count * width)));
-  kernels.convolve(linear_.convolution(), {1, count, width}, src, scratch.a.data());
+  kernels.convolve(linear_.view(), {1, count, width}, src, scratch.a.data(), nullptr);
   for (int i = 0; i < count; ++i)
     kernels.linear(scratch.a.data() + size_of(i * width), heads_.data(), head_bias_.data(), linear_.out,
                    outputs(), dst + size_of(i * outputs()));

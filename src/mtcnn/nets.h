@@ -25,6 +25,15 @@ constexpr int pnet_cells(int size) {
   return (size - 2 + 1) / 2 - 4;
 }
 
+// A convolution with PReLU as kernels::Kernels::convolve wants it, and the pool after it.
+struct ConvolutionLayer {
+  int in = 0, out = 0, kernel = 0, window = 0;  // window 0: no pool
+  std::vector<float> weights, transformed, bias, slope;
+
+  kernels::Convolution view() const;
+  int padded() const;  // out as whole blocks
+};
+
 // P-Net's weights for kernels::Kernels::pnet. Immutable.
 class Pnet {
  public:
@@ -32,10 +41,8 @@ class Pnet {
   kernels::PnetWeights weights() const;
 
  private:
-  struct Layer {
-    std::vector<float> weights, transformed, bias, slope;
-  };
-  Layer conv_[3];
+  std::vector<float> conv1_, transformed1_, bias1_, slope1_;
+  ConvolutionLayer conv2_, conv3_;
   std::vector<float> heads_, head_bias_;
 };
 
@@ -45,7 +52,7 @@ class CandidateNet {
  public:
   // What one thread needs beside its input.
   struct Scratch {
-    std::vector<float> a, b;
+    std::vector<float> a, b, convolution;
   };
 
   static CandidateNet rnet(const weights::AfwFile& file);
@@ -61,28 +68,18 @@ class CandidateNet {
   void decide(const float* src, int count, float* dst, Scratch& scratch) const;
 
  private:
-  // A convolution with PReLU and the pool after it. A linear layer is one with kernel 1.
-  struct Layer {
-    int in, out, kernel, window;  // window 0: no pool
-    std::vector<float> weights, bias, slope;
-
-    kernels::Convolution convolution() const;
-    int padded() const;  // out as whole blocks
-  };
-
   CandidateNet(const weights::AfwFile& file, std::string prefix, int size);
   void add_convolution(int out, int kernel, int window);
   void add_linear(int out);
   void add_head(const std::string& name);
-  Layer make_layer(const std::string& index, int in, int out, int kernel, int window) const;
 
   nn::TensorReader tensors_;
   std::string prefix_;
   int size_, features_ = 0;
   int extent_, channels_ = 3;   // after the layers so far
-  std::size_t most_floats_ = 0;  // of any activation
-  std::vector<Layer> layers_;
-  Layer linear_{};
+  std::size_t most_floats_ = 0, most_scratch_ = 0;  // of any activation, any convolution
+  std::vector<ConvolutionLayer> layers_;
+  ConvolutionLayer linear_;
   std::vector<float> heads_, head_bias_;
 };
 

@@ -56,7 +56,8 @@ void fill_input(Worker& worker, const PackedStrips& strips, const Crop& crop, in
     part.look_at(inside);
     resize(part);
   }
-  worker.input.resize(3 * static_cast<std::size_t>(size) * static_cast<std::size_t>(size));
+  worker.input.resize(3 * static_cast<std::size_t>(size) * static_cast<std::size_t>(size) +
+                      kernels::kChannelBlock);
   float* input = worker.input.data();
   for (int y = 0; y < size; ++y) {
     const std::uint8_t* row = worker.pixels.data() + y * pitch;
