@@ -33,9 +33,9 @@ inline constexpr int kWinogradTile = 4, kWinogradTaps = 6;
 // {out, in, 3, 3} -> {blocks of out, 6 x 6, in, kChannelBlock}: G g G^T in double, rounded once.
 void winograd_transform(const float* weights, int in, int out, float* transformed);
 
-// Floats of scratch for a layer with a transform: two times 36 values of 24 tiles, of each channel.
+// Floats of scratch for a layer with a transform: 36 values of 24 tiles of each channel, before and after.
 constexpr std::size_t convolution_scratch(int in, int blocks) {
-  return std::size_t{36 * 24} * static_cast<std::size_t>(in + kChannelBlock + blocks * kChannelBlock);
+  return std::size_t{36} * static_cast<std::size_t>(24 * (in + blocks * kChannelBlock) + 26 * kChannelBlock);
 }
 
 }  // namespace adaface::kernels

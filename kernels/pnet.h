@@ -36,8 +36,9 @@ struct PnetPart {
   int width, height;
   // The cells to compute, at most kPnetMaxRows x kPnetMaxColumns.
   int first_row, rows, first_column, columns;
-  // Offsets are only wanted of cells whose logits differ by more than this; of others they are unspecified.
-  float offsets_above;
+  // Outputs are wanted of cells whose logits differ by more than this, as far as sums of 32 products can
+  // tell; those of others are unspecified, but that their logits differ by no more. Minus infinity: of all.
+  float least;
   // {rows, kPnetOutputs, pitch}; pitch >= columns + kPnetSlack. Beyond `columns` it is scratch.
   float* dst;
   int pitch;
@@ -46,7 +47,7 @@ struct PnetPart {
 // Floats of scratch for any part.
 inline constexpr std::size_t kPnetScratch = std::size_t{1} << 19;
 
-// Of conv1's weights: G g of each column of three, in double, rounded once.
+// Of conv1's weights: G g / 128 of each column of three, in double, rounded once.
 void pnet_transform(const float* weights, float* transformed);
 
 }  // namespace adaface::kernels

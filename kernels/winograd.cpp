@@ -40,7 +40,7 @@ void pnet_transform(const float* weights, float* transformed) {
           double sum = 0;
           for (int row = 0; row < 3; ++row)
             sum += kG[u][row] * static_cast<double>(weights[((o * kIn + c) * 3 + row) * 3 + column]);
-          *transformed++ = static_cast<float>(sum);
+          *transformed++ = static_cast<float>(sum * 0.0078125);
         }
 }
 

@@ -60,9 +60,9 @@ struct Functions<kBlocks, 1> {
 template <int kBlocks>
 void run_blocks(const Run& run, const ConvolutionSize& size, const float* src, float* dst) {
   const int kernel = run.layer.kernel, out_height = size.height - kernel + 1;
-  const Pieces pieces(size.width - kernel + 1, kMostPixels);
-  const PixelsFunction functions[2] = {Functions<kBlocks, kMostPixels>::get(pieces.size),
-                                       Functions<kBlocks, kMostPixels>::get(pieces[0])};
+  const Pieces pieces(size.width - kernel + 1, kMostPixels<kBlocks>);
+  const PixelsFunction functions[2] = {Functions<kBlocks, kMostPixels<kBlocks>>::get(pieces.size),
+                                       Functions<kBlocks, kMostPixels<kBlocks>>::get(pieces[0])};
   for (int y = 0; y < out_height; ++y) {
     const float* from = src + y * run.row_stride;
     for (int i = 0; i < pieces.pieces; ++i) {

@@ -31,9 +31,10 @@ struct Columns1 {
   int width;  // pooled columns
 };
 
-// Rows 4 tile .. 4 tile + 5 of the level, from (v - 127.5) / 128; below the last row that row again.
+// Rows 4 tile .. 4 tile + 5 of the level; below the last row that row again. Of (v - 127.5) / 128 the scale is
+// part of the weights, and only the second of the sums is not indifferent to the shift: exact either way.
 inline void transform_pixels(const Columns1& k, int tile) {
-  const Vector half = Vector::all(-127.5f), scale = Vector::all(0.0078125f);
+  const Vector shift = Vector::all(-6 * -127.5f);
   for (int c = 0; c < 3; ++c) {
     const std::uint8_t* rows[kTaps];
     for (int r = 0; r < kTaps; ++r)
@@ -41,12 +42,10 @@ inline void transform_pixels(const Columns1& k, int tile) {
                 c * k.part.plane_stride + 2 * static_cast<std::ptrdiff_t>(k.part.first_column);
     for (int x = 0; x < k.width + 1; x += Vector::kLanes) {
       Vector d[2][kTaps], t[kTaps];
-      for (int r = 0; r < kTaps; ++r) {
-        Vector::bytes(rows[r] + 2 * x, d[0][r], d[1][r]);
-        for (int side = 0; side < 2; ++side) d[side][r] = (d[side][r] + half) * scale;
-      }
+      for (int r = 0; r < kTaps; ++r) Vector::bytes(rows[r] + 2 * x, d[0][r], d[1][r]);
       for (int side = 0; side < 2; ++side) {
         transform(d[side], t);
+        t[1] = t[1] + shift;
         for (int u = 0; u < kTaps; ++u) t[u].store(k.transformed + ((u * 3 + c) * 2 + side) * k.pitch + x);
       }
     }
@@ -170,27 +169,46 @@ inline void convolve_tiles(TileBatch& batch, const float* src, std::ptrdiff_t pi
 
 // ---- Heads
 
-// Outputs of one vector of cells, from features{cells, 32}.
-inline void heads(const PnetWeights& weights, const PnetPart& part, const float* features, float* dst) {
+// All outputs of one vector of cells, from features{cells, 32}.
+inline void all_heads(const PnetWeights& weights, const PnetPart& part, const float* features, float* dst) {
   constexpr int kIn = kPnetChannels[3], kSums = 4;
   Vector x[kIn];  // channels
   for (int c = 0; c < kIn; c += Vector::kLanes) {
     for (int i = 0; i < Vector::kLanes; ++i) x[c + i] = Vector::load(features + i * kIn + c);
     Vector::transpose(x + c);
   }
-  const auto output = [&](int k) {
+  for (int k = 0; k < kPnetOutputs; ++k) {
     const float* w = weights.heads + k * kIn;
     Vector sums[kSums];  // they hide the latency of the additions
     for (int i = 0; i < kSums; ++i) sums[i] = Vector::all(w[i]) * x[i];
     for (int c = kSums; c < kIn; ++c)
       sums[c % kSums] = Vector::multiply_add(Vector::all(w[c]), x[c], sums[c % kSums]);
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]) + Vector::all(weights.head_bias[k]);
-  };
-  const Vector none = output(0), face = output(1);
-  none.store(dst);
-  face.store(dst + part.pitch);
-  if (!Vector::any_above(face - none, Vector::all(part.offsets_above))) return;
-  for (int k = 2; k < kPnetOutputs; ++k) output(k).store(dst + k * part.pitch);
+    const Vector sum = (sums[0] + sums[1]) + (sums[2] + sums[3]) + Vector::all(weights.head_bias[k]);
+    sum.store(dst + k * part.pitch);
+  }
+}
+
+// One row of cells. The difference of the logits is one sum, by which most cells are done with.
+inline void heads(const PnetWeights& weights, const PnetPart& part, const float* features, float* dst) {
+  constexpr int kIn = kPnetChannels[3], kVectors = kIn / Vector::kLanes;
+  alignas(64) float difference[kIn];
+  for (int c = 0; c < kIn; ++c) difference[c] = weights.heads[kIn + c] - weights.heads[c];
+  const Vector least = Vector::all(part.least - (weights.head_bias[1] - weights.head_bias[0]));
+  for (int x = 0; x < part.columns; x += Vector::kLanes, features += Vector::kLanes * kIn, dst += Vector::kLanes) {
+    Vector products[Vector::kLanes];
+    for (int i = 0; i < Vector::kLanes; ++i) {
+      products[i] = Vector::load(difference) * Vector::load(features + i * kIn);
+      for (int v = 1; v < kVectors; ++v)
+        products[i] = Vector::multiply_add(Vector::load(difference + v * Vector::kLanes),
+                                           Vector::load(features + i * kIn + v * Vector::kLanes), products[i]);
+    }
+    if (Vector::any_above(Vector::sums(products), least)) {
+      all_heads(weights, part, features, dst);
+    } else {
+      Vector::zero().store(dst);
+      Vector::all(part.least).store(dst + part.pitch);
+    }
+  }
 }
 
 inline void run_pnet(const PnetWeights& weights, const PnetPart& part, float* scratch) {
@@ -225,9 +243,8 @@ inline void run_pnet(const PnetWeights& weights, const PnetPart& part, float* sc
                    [&](int r, int x) { return features + (r * pitch + x) * kFeatures; });
     const int row = kTile * (tile - first);
     for (int r = 0; r < kTile && row + r < part.rows; ++r)
-      for (int x = 0; x < part.columns; x += Vector::kLanes)
-        heads(weights, part, features + (r * pitch + x) * kFeatures,
-              part.dst + static_cast<std::ptrdiff_t>(row + r) * kPnetOutputs * part.pitch + x);
+      heads(weights, part, features + r * pitch * kFeatures,
+            part.dst + static_cast<std::ptrdiff_t>(row + r) * kPnetOutputs * part.pitch);
   }
 }
 

@@ -42,7 +42,8 @@ constexpr int kBlockVectors = kChannelBlock / Vector::kLanes;
 // Blocks of output channels, and pixels or tiles, that are summed at a time. The rest of the registers hold
 // weights and a value.
 constexpr int kMostBlocks = Vector::kRegisters == 32 ? 2 : 1;
-constexpr int kMostPixels = (Vector::kRegisters == 32 ? 24 : 12) / (kMostBlocks * kBlockVectors);
+template <int kBlocks>
+constexpr int kMostPixels = (Vector::kRegisters == 32 ? 24 : 12) / (kBlocks * kBlockVectors);
 
 struct Product {
   const float* weights;  // {blocks, in, kChannelBlock}
@@ -99,7 +100,7 @@ struct Pieces {
 
 class TileBatch {
  public:
-  static constexpr int kMost = 2 * kMostPixels;
+  static constexpr int kMost = kMostPixels<kMostBlocks>;
   // Where a tile's outputs go: dst[row] + column * pixel; null for a row that does not exist.
   struct Destination {
     float* rows[kTile];
@@ -113,29 +114,16 @@ class TileBatch {
         src_pixel_((layer.in + kChannelBlock - 1) / kChannelBlock * kChannelBlock),
         sums_pixel_(layer.blocks * kChannelBlock),
         transformed_(scratch),
-        sums_(scratch + static_cast<std::ptrdiff_t>(kTaps * kTaps * kMost) * src_pixel_) {}
+        sums_(scratch + kTaps * kTaps * stride(src_pixel_)) {}
 
   // rows: six, null for zeros; of each the pixels [column, column + 6) below `width`, `pixel` floats apart.
   void add(const float* const rows[kTaps], int column, int width, int pixel, const Destination& dst) {
-    const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(kMost) * src_pixel_;
-    for (int c = 0; c < layer_.in; c += Vector::kLanes) {
-      Vector columns[kTaps][kTaps];  // [row after the transform][column]
-      for (int x = 0; x < kTaps; ++x) {
-        Vector d[kTaps], t[kTaps];
-        for (int y = 0; y < kTaps; ++y)
-          d[y] = rows[y] && column + x < width
-                     ? Vector::load(rows[y] + static_cast<std::ptrdiff_t>(column + x) * pixel + c)
-                     : Vector::zero();
-        transform(d, t);
-        for (int u = 0; u < kTaps; ++u) columns[u][x] = t[u];
-      }
-      float* to = transformed_ + count_ * static_cast<std::ptrdiff_t>(src_pixel_) + c;
-      for (int u = 0; u < kTaps; ++u) {
-        Vector t[kTaps];
-        transform(columns[u], t);
-        for (int v = 0; v < kTaps; ++v) t[v].store(to + (u * kTaps + v) * stride);
-      }
-    }
+    bool inside = column + kTaps <= width;
+    for (int y = 0; y < kTaps; ++y) inside = inside && rows[y];
+    if (inside)
+      transform_tile<true>(rows, column, width, pixel);
+    else
+      transform_tile<false>(rows, column, width, pixel);
     destinations_[count_] = dst;
     if (++count_ == kMost) flush();
   }
@@ -154,20 +142,52 @@ class TileBatch {
   }
 
  private:
+  // From one of the 36 values to the next: an odd number of cache lines, or they would share few places in
+  // the cache.
+  static constexpr std::ptrdiff_t stride(int pixel) {
+    return static_cast<std::ptrdiff_t>(kMost) * pixel + kChannelBlock;
+  }
+
+  template <bool kInside>
+  void transform_tile(const float* const rows[kTaps], int column, int width, int pixel) {
+    const std::ptrdiff_t value = stride(src_pixel_);
+    for (int c = 0; c < layer_.in; c += Vector::kLanes) {
+      Vector columns[kTaps][kTaps];  // [row after the transform][column]
+#pragma GCC unroll 6
+      for (int x = 0; x < kTaps; ++x) {
+        Vector d[kTaps], t[kTaps];
+#pragma GCC unroll 6
+        for (int y = 0; y < kTaps; ++y)
+          d[y] = kInside || (rows[y] && column + x < width)
+                     ? Vector::load(rows[y] + static_cast<std::ptrdiff_t>(column + x) * pixel + c)
+                     : Vector::zero();
+        transform(d, t);
+        for (int u = 0; u < kTaps; ++u) columns[u][x] = t[u];
+      }
+      float* to = transformed_ + count_ * static_cast<std::ptrdiff_t>(src_pixel_) + c;
+#pragma GCC unroll 6
+      for (int u = 0; u < kTaps; ++u) {
+        Vector t[kTaps];
+        transform(columns[u], t);
+        for (int v = 0; v < kTaps; ++v) t[v].store(to + (u * kTaps + v) * value);
+      }
+    }
+  }
+
   template <int kBlocks>
   void multiply(int block) {
     const std::ptrdiff_t block_weights =
         static_cast<std::ptrdiff_t>(kTaps * kTaps) * layer_.in * kChannelBlock;
-    const Pieces pieces(count_, kMostPixels);
+    const Pieces pieces(count_, kMostPixels<kBlocks>);
     const MultiplyFunction functions[2] = {
-        Multiply<kBlocks, kMostPixels>::get(pieces.size),
-        Multiply<kBlocks, kMostPixels>::get(pieces[0])};
+        Multiply<kBlocks, kMostPixels<kBlocks>>::get(pieces.size),
+        Multiply<kBlocks, kMostPixels<kBlocks>>::get(pieces[0])};
     for (int uv = 0; uv < kTaps * kTaps; ++uv) {
       const Product product{layer_.transformed + block * block_weights +
                                 static_cast<std::ptrdiff_t>(uv) * layer_.in * kChannelBlock,
                             block_weights, layer_.in, src_pixel_, sums_pixel_};
-      const float* src = transformed_ + uv * static_cast<std::ptrdiff_t>(kMost) * src_pixel_;
-      float* dst = sums_ + uv * static_cast<std::ptrdiff_t>(kMost) * sums_pixel_ + block * kChannelBlock;
+      const float* src = transformed_ + uv * stride(src_pixel_);
+      float* dst = sums_ + uv * stride(sums_pixel_) + block * kChannelBlock;
       for (int i = 0; i < pieces.pieces; ++i) {
         functions[i < pieces.larger](product, src, dst);
         src += pieces[i] * src_pixel_;
@@ -179,7 +199,7 @@ class TileBatch {
   // Outputs of one vector of channels of one tile.
   void write(int tile, int channel) const {
     const float* sums = sums_ + tile * static_cast<std::ptrdiff_t>(sums_pixel_) + channel;
-    const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(kMost) * sums_pixel_;
+    const std::ptrdiff_t stride = TileBatch::stride(sums_pixel_);
     const Vector bias = Vector::load(layer_.bias + channel), slope = Vector::load(layer_.slope + channel);
     Vector rows[kTile][kTaps];
     for (int v = 0; v < kTaps; ++v) {
@@ -202,7 +222,7 @@ class TileBatch {
 
   const Convolution& layer_;
   int dst_pixel_, src_pixel_, sums_pixel_;
-  float *transformed_, *sums_;  // {kTaps * kTaps, kMost, channels}
+  float *transformed_, *sums_;  // {kTaps * kTaps, kMost, channels}, and stride's padding
   Destination destinations_[kMost];
   int count_ = 0;
 };

@@ -53,6 +53,24 @@ struct Vector {
     even = {_mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, low))};
     odd = {_mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, high))};
   }
+  // Lane i is the sum over the lanes of v[i]: of every vector the same sum.
+  static Vector sums(const Vector v[kLanes]) {
+    __m512 a[8], b[4], c[2];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i)
+      a[i] = _mm512_maskz_unpacklo_ps(0xffff, v[2 * i].value, v[2 * i + 1].value) +
+             _mm512_maskz_unpackhi_ps(0xffff, v[2 * i].value, v[2 * i + 1].value);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+      b[i] = _mm512_maskz_shuffle_ps(0xffff, a[2 * i], a[2 * i + 1], 0x44) +
+             _mm512_maskz_shuffle_ps(0xffff, a[2 * i], a[2 * i + 1], 0xee);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i)
+      c[i] = _mm512_maskz_shuffle_f32x4(0xffff, b[2 * i], b[2 * i + 1], 0x88) +
+             _mm512_maskz_shuffle_f32x4(0xffff, b[2 * i], b[2 * i + 1], 0xdd);
+    return {_mm512_maskz_shuffle_f32x4(0xffff, c[0], c[1], 0x88) +
+            _mm512_maskz_shuffle_f32x4(0xffff, c[0], c[1], 0xdd)};
+  }
   // Lane j of vector i becomes lane i of vector j.
   static void transpose(Vector v[kLanes]) {
     __m512 a[16], b[16];
@@ -118,6 +136,15 @@ struct Vector {
     even = {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(low))};
     odd = {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(high))};
   }
+  static Vector sums(const Vector v[kLanes]) {
+    __m256 a[4], b[2];
+    for (int i = 0; i < 4; ++i)
+      a[i] = _mm256_unpacklo_ps(v[2 * i].value, v[2 * i + 1].value) +
+             _mm256_unpackhi_ps(v[2 * i].value, v[2 * i + 1].value);
+    for (int i = 0; i < 2; ++i)
+      b[i] = _mm256_shuffle_ps(a[2 * i], a[2 * i + 1], 0x44) + _mm256_shuffle_ps(a[2 * i], a[2 * i + 1], 0xee);
+    return {_mm256_permute2f128_ps(b[0], b[1], 0x20) + _mm256_permute2f128_ps(b[0], b[1], 0x31)};
+  }
   static void transpose(Vector v[kLanes]) {
     __m256 a[8], b[8];
     for (int i = 0; i < 8; i += 2) {
@@ -168,6 +195,11 @@ struct Vector {
     const __m128i low = _mm_and_si128(pairs, _mm_set1_epi16(0xff)), high = _mm_srli_epi16(pairs, 8);
     even = {_mm_cvtepi32_ps(_mm_cvtepu16_epi32(low))};
     odd = {_mm_cvtepi32_ps(_mm_cvtepu16_epi32(high))};
+  }
+  static Vector sums(const Vector v[kLanes]) {
+    const __m128 a = _mm_unpacklo_ps(v[0].value, v[1].value) + _mm_unpackhi_ps(v[0].value, v[1].value),
+                 b = _mm_unpacklo_ps(v[2].value, v[3].value) + _mm_unpackhi_ps(v[2].value, v[3].value);
+    return {_mm_shuffle_ps(a, b, 0x44) + _mm_shuffle_ps(a, b, 0xee)};
   }
   static void transpose(Vector v[kLanes]) {
     _MM_TRANSPOSE4_PS(v[0].value, v[1].value, v[2].value, v[3].value);

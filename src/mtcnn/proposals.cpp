@@ -54,7 +54,7 @@ void run_band(Worker& worker, const Pnet& pnet, const Level& level, int first_ro
                   .rows = rows,
                   .first_column = column,
                   .columns = std::min(kernels::kPnetMaxColumns, level.columns - column),
-                  .offsets_above = least,
+                  .least = least,
                   .dst = worker.band.data() + column,
                   .pitch = pitch},
                  worker.pnet.data());
