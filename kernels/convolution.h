@@ -2,6 +2,7 @@
 // Channels of a pixel lie together, so a row of the kernel reads one stretch of memory.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 
 namespace adaface::kernels {
@@ -13,7 +14,8 @@ inline constexpr int kChannelBlock = 16;
 struct Convolution {
   int in, kernel, blocks;  // blocks of output channels
   const float* weights;    // {blocks, kernel, kernel, in, kChannelBlock}
-  // The same for Winograd's F(4x4, 3x3), see winograd_transform; null: sum as it stands.
+  // The same for Winograd's F(4x4, 3x3), see winograd_transform, of up to 64 channels; null: sum as it
+  // stands.
   const float* transformed;
   const float* bias;  // {blocks * kChannelBlock}
   const float* slope;
@@ -35,7 +37,10 @@ void winograd_transform(const float* weights, int in, int out, float* transforme
 
 // Floats of scratch for a layer with a transform: 36 values of 24 tiles of each channel, before and after.
 constexpr std::size_t convolution_scratch(int in, int blocks) {
-  return std::size_t{36} * static_cast<std::size_t>(24 * (in + blocks * kChannelBlock) + 26 * kChannelBlock);
+  return std::size_t{36} *
+         (24 * (std::bit_ceil(static_cast<std::size_t>(in + kChannelBlock - 1)) +
+                static_cast<std::size_t>(blocks * kChannelBlock)) +
+          2 * kChannelBlock);
 }
 
 }  // namespace adaface::kernels

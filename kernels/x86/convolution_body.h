@@ -24,9 +24,9 @@ void run_pixels(const Run& run, const float* src, float* dst) {
     for (int v = 0; v < kVectors; ++v) sums[p][v] = Vector::zero();
   const float* weights = run.weights;
   const int in = run.layer.in, row = run.layer.kernel * in;
-  for (int y = 0; y < run.layer.kernel; ++y, src += run.row_stride)
-#pragma GCC unroll 1
-    for (int i = 0; i < row; ++i, weights += kChannelBlock) {
+  for (int y = 0; y < run.layer.kernel; ++y, src += run.row_stride) {
+    int i = 0;
+    do {
       Vector w[kVectors];
       for (int v = 0; v < kVectors; ++v)
         w[v] = Vector::load(weights + v / kBlockVectors * run.block_weights +
@@ -35,7 +35,9 @@ void run_pixels(const Run& run, const float* src, float* dst) {
         const Vector x = Vector::all(src[p * in + i]);
         for (int v = 0; v < kVectors; ++v) sums[p][v] = Vector::multiply_add(w[v], x, sums[p][v]);
       }
-    }
+      weights += kChannelBlock;
+    } while (++i < row);
+  }
   for (int v = 0; v < kVectors; ++v) {
     const int channel = run.channel + v * Vector::kLanes;
     const Vector bias = Vector::load(run.layer.bias + channel), slope = Vector::load(run.layer.slope + channel);
@@ -73,16 +75,17 @@ void run_blocks(const Run& run, const ConvolutionSize& size, const float* src, f
   }
 }
 
-inline void run_tiles(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+template <int kPixel>
+void run_tiles(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
                       float* scratch) {
   const int height = size.height - 2, width = size.width - 2;
-  TileBatch batch(layer, size.dst_channels, scratch);
+  TileBatch<kPixel> batch(layer, size.dst_channels, scratch);
   for (int y = 0; y < height; y += kTile) {
     const float* rows[kTaps];
     for (int r = 0; r < kTaps; ++r)
       rows[r] = y + r < size.height ? src + static_cast<std::ptrdiff_t>(y + r) * size.width * layer.in : nullptr;
     for (int x = 0; x < width; x += kTile) {
-      TileBatch::Destination to;
+      Destination to;
       for (int r = 0; r < kTile; ++r)
         to.rows[r] = y + r < height
                          ? dst + (static_cast<std::ptrdiff_t>(y + r) * width + x) * size.dst_channels
@@ -96,7 +99,11 @@ inline void run_tiles(const Convolution& layer, const ConvolutionSize& size, con
 
 inline void run_convolution(const Convolution& layer, const ConvolutionSize& size, const float* src,
                             float* dst, float* scratch) {
-  if (layer.transformed) return run_tiles(layer, size, src, dst, scratch);
+  if (layer.transformed) {
+    if (layer.in <= 16) return run_tiles<16>(layer, size, src, dst, scratch);
+    if (layer.in <= 32) return run_tiles<32>(layer, size, src, dst, scratch);
+    if (layer.in <= 64) return run_tiles<64>(layer, size, src, dst, scratch);
+  }
   const std::ptrdiff_t block_weights =
       static_cast<std::ptrdiff_t>(layer.kernel) * layer.kernel * layer.in * kChannelBlock;
   for (int block = 0; block < layer.blocks; block += kMostBlocks) {

@@ -151,7 +151,7 @@ inline void convolve_1(const PnetWeights& weights, const Columns1& k, int tile, 
 // Rows 4 tile .. 4 tile + 3 of {height, width}, from src{kRing, pitch, kNarrow}, `src_height` rows of which
 // exist. dst(row, column) is where a pixel goes.
 template <typename F>
-inline void convolve_tiles(TileBatch& batch, const float* src, std::ptrdiff_t pitch, int src_height,
+inline void convolve_tiles(TileBatch<kNarrow>& batch, const float* src, std::ptrdiff_t pitch, int src_height,
                            int src_width, int tile, int count, F&& dst) {
   const float* rows[kTaps];
   for (int r = 0; r < kTaps; ++r) {
@@ -159,7 +159,7 @@ inline void convolve_tiles(TileBatch& batch, const float* src, std::ptrdiff_t pi
     rows[r] = row < src_height ? src + row % kRing * pitch * kNarrow : nullptr;
   }
   for (int i = 0; i < count; ++i) {
-    TileBatch::Destination to;
+    Destination to;
     for (int r = 0; r < kTile; ++r) to.rows[r] = dst(r, kTile * i);
     to.columns = kTile;
     batch.add(rows, kTile * i, src_width, kNarrow, to);
@@ -228,7 +228,7 @@ inline void run_pnet(const PnetWeights& weights, const PnetPart& part, float* sc
   float* batches = features + kTile * pitch * kFeatures;
 
   const Columns1 columns{part, transformed, plane_pitch, width_1};
-  TileBatch batch_2(weights.conv2, kNarrow, batches), batch_3(weights.conv3, kFeatures, batches);
+  TileBatch<kNarrow> batch_2(weights.conv2, kNarrow, batches), batch_3(weights.conv3, kFeatures, batches);
   const int first = part.first_row / kTile, last = first + (part.rows + kTile - 1) / kTile;
   int next_1 = 2 * first, next_2 = first;
   for (int tile = first; tile < last; ++tile) {

@@ -48,30 +48,28 @@ constexpr int kMostPixels = (Vector::kRegisters == 32 ? 24 : 12) / (kBlocks * kB
 struct Product {
   const float* weights;  // {blocks, in, kChannelBlock}
   std::ptrdiff_t block_weights;
-  int in, src_pixel, dst_pixel;
+  int in, dst_pixel;
 };
 
-// dst{pixels, blocks * kChannelBlock} = src{pixels, in} times weights.
-template <int kBlocks, int kPixels>
+// dst{pixels, blocks * kChannelBlock} = src{pixels, kPixel}, of which `in` >= 1 count, times weights.
+template <int kPixel, int kBlocks, int kPixels>
 void multiply_pixels(const Product& product, const float* src, float* dst) {
   constexpr int kVectors = kBlocks * kBlockVectors;
   Vector sums[kPixels][kVectors];
   for (int p = 0; p < kPixels; ++p)
     for (int v = 0; v < kVectors; ++v) sums[p][v] = Vector::zero();
-  const float* weights = product.weights;
-  const int in = product.in;
-  const std::ptrdiff_t pixel = product.src_pixel;
-#pragma GCC unroll 1
-  for (int i = 0; i < in; ++i, weights += kChannelBlock, ++src) {
+  const float *weights = product.weights, *end = src + product.in;
+  do {  // and not a loop that might do nothing, for which g++ would write the sums to memory first
     Vector w[kVectors];
     for (int v = 0; v < kVectors; ++v)
       w[v] = Vector::load(weights + v / kBlockVectors * product.block_weights +
                           v % kBlockVectors * Vector::kLanes);
     for (int p = 0; p < kPixels; ++p) {
-      const Vector x = Vector::all(src[p * pixel]);
+      const Vector x = Vector::all(src[p * kPixel]);
       for (int v = 0; v < kVectors; ++v) sums[p][v] = Vector::multiply_add(w[v], x, sums[p][v]);
     }
-  }
+    weights += kChannelBlock;
+  } while (++src != end);
   for (int p = 0; p < kPixels; ++p)
     for (int v = 0; v < kVectors; ++v)
       sums[p][v].store(dst + p * static_cast<std::ptrdiff_t>(product.dst_pixel) + v * Vector::kLanes);
@@ -79,15 +77,16 @@ void multiply_pixels(const Product& product, const float* src, float* dst) {
 
 using MultiplyFunction = void (*)(const Product& product, const float* src, float* dst);
 
-template <int kBlocks, int kPixels>
+template <int kPixel, int kBlocks, int kPixels>
 struct Multiply {
   static MultiplyFunction get(int pixels) {
-    return pixels == kPixels ? multiply_pixels<kBlocks, kPixels> : Multiply<kBlocks, kPixels - 1>::get(pixels);
+    return pixels == kPixels ? multiply_pixels<kPixel, kBlocks, kPixels>
+                             : Multiply<kPixel, kBlocks, kPixels - 1>::get(pixels);
   }
 };
-template <int kBlocks>
-struct Multiply<kBlocks, 1> {
-  static MultiplyFunction get(int) { return multiply_pixels<kBlocks, 1>; }
+template <int kPixel, int kBlocks>
+struct Multiply<kPixel, kBlocks, 1> {
+  static MultiplyFunction get(int) { return multiply_pixels<kPixel, kBlocks, 1>; }
 };
 
 // `count` things in pieces of at most `most`, as equal as there are: the first `larger` have one more.
@@ -98,23 +97,24 @@ struct Pieces {
   int operator[](int i) const { return i < larger ? size + 1 : size; }
 };
 
+// Where a tile's outputs go: rows[y] + x * pixel for x < columns; null for a row that does not exist.
+struct Destination {
+  float* rows[kTile];
+  int columns;
+};
+
+// kPixel: the input's channels, rounded up to a power of two of blocks.
+template <int kPixel>
 class TileBatch {
  public:
   static constexpr int kMost = kMostPixels<kMostBlocks>;
-  // Where a tile's outputs go: dst[row] + column * pixel; null for a row that does not exist.
-  struct Destination {
-    float* rows[kTile];
-    int columns;
-  };
-
   // The layer has a transform; scratch as kConvolutionScratch says.
   TileBatch(const Convolution& layer, int dst_pixel, float* scratch)
       : layer_(layer),
         dst_pixel_(dst_pixel),
-        src_pixel_((layer.in + kChannelBlock - 1) / kChannelBlock * kChannelBlock),
         sums_pixel_(layer.blocks * kChannelBlock),
         transformed_(scratch),
-        sums_(scratch + kTaps * kTaps * stride(src_pixel_)) {}
+        sums_(scratch + kTaps * kTaps * stride(kPixel)) {}
 
   // rows: six, null for zeros; of each the pixels [column, column + 6) below `width`, `pixel` floats apart.
   void add(const float* const rows[kTaps], int column, int width, int pixel, const Destination& dst) {
@@ -150,7 +150,7 @@ class TileBatch {
 
   template <bool kInside>
   void transform_tile(const float* const rows[kTaps], int column, int width, int pixel) {
-    const std::ptrdiff_t value = stride(src_pixel_);
+    constexpr std::ptrdiff_t value = stride(kPixel);
     for (int c = 0; c < layer_.in; c += Vector::kLanes) {
       Vector columns[kTaps][kTaps];  // [row after the transform][column]
 #pragma GCC unroll 6
@@ -164,7 +164,7 @@ class TileBatch {
         transform(d, t);
         for (int u = 0; u < kTaps; ++u) columns[u][x] = t[u];
       }
-      float* to = transformed_ + count_ * static_cast<std::ptrdiff_t>(src_pixel_) + c;
+      float* to = transformed_ + count_ * static_cast<std::ptrdiff_t>(kPixel) + c;
 #pragma GCC unroll 6
       for (int u = 0; u < kTaps; ++u) {
         Vector t[kTaps];
@@ -180,17 +180,17 @@ class TileBatch {
         static_cast<std::ptrdiff_t>(kTaps * kTaps) * layer_.in * kChannelBlock;
     const Pieces pieces(count_, kMostPixels<kBlocks>);
     const MultiplyFunction functions[2] = {
-        Multiply<kBlocks, kMostPixels<kBlocks>>::get(pieces.size),
-        Multiply<kBlocks, kMostPixels<kBlocks>>::get(pieces[0])};
+        Multiply<kPixel, kBlocks, kMostPixels<kBlocks>>::get(pieces.size),
+        Multiply<kPixel, kBlocks, kMostPixels<kBlocks>>::get(pieces[0])};
     for (int uv = 0; uv < kTaps * kTaps; ++uv) {
       const Product product{layer_.transformed + block * block_weights +
                                 static_cast<std::ptrdiff_t>(uv) * layer_.in * kChannelBlock,
-                            block_weights, layer_.in, src_pixel_, sums_pixel_};
-      const float* src = transformed_ + uv * stride(src_pixel_);
+                            block_weights, layer_.in, sums_pixel_};
+      const float* src = transformed_ + uv * stride(kPixel);
       float* dst = sums_ + uv * stride(sums_pixel_) + block * kChannelBlock;
       for (int i = 0; i < pieces.pieces; ++i) {
         functions[i < pieces.larger](product, src, dst);
-        src += pieces[i] * src_pixel_;
+        src += pieces[i] * kPixel;
         dst += pieces[i] * sums_pixel_;
       }
     }
@@ -199,12 +199,12 @@ class TileBatch {
   // Outputs of one vector of channels of one tile.
   void write(int tile, int channel) const {
     const float* sums = sums_ + tile * static_cast<std::ptrdiff_t>(sums_pixel_) + channel;
-    const std::ptrdiff_t stride = TileBatch::stride(sums_pixel_);
+    const std::ptrdiff_t value = stride(sums_pixel_);
     const Vector bias = Vector::load(layer_.bias + channel), slope = Vector::load(layer_.slope + channel);
     Vector rows[kTile][kTaps];
     for (int v = 0; v < kTaps; ++v) {
       Vector m[kTaps], y[kTile];
-      for (int u = 0; u < kTaps; ++u) m[u] = Vector::load(sums + (u * kTaps + v) * stride);
+      for (int u = 0; u < kTaps; ++u) m[u] = Vector::load(sums + (u * kTaps + v) * value);
       inverse(m, y);
       for (int r = 0; r < kTile; ++r) rows[r][v] = y[r];
     }
@@ -221,7 +221,7 @@ class TileBatch {
   }
 
   const Convolution& layer_;
-  int dst_pixel_, src_pixel_, sums_pixel_;
+  int dst_pixel_, sums_pixel_;
   float *transformed_, *sums_;  // {kTaps * kTaps, kMost, channels}, and stride's padding
   Destination destinations_[kMost];
   int count_ = 0;
