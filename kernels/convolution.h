@@ -37,10 +37,9 @@ void winograd_transform(const float* weights, int in, int out, float* transforme
 
 // Floats of scratch for a layer with a transform: 36 values of 24 tiles of each channel, before and after.
 constexpr std::size_t convolution_scratch(int in, int blocks) {
-  return std::size_t{36} *
-         (24 * (std::bit_ceil(static_cast<std::size_t>(in + kChannelBlock - 1)) +
-                static_cast<std::size_t>(blocks * kChannelBlock)) +
-          2 * kChannelBlock);
+  return std::size_t{36} * (24 * (std::bit_ceil(static_cast<std::size_t>(in + kChannelBlock - 1)) +
+                                  static_cast<std::size_t>(blocks * kChannelBlock)) +
+                            2 * kChannelBlock);
 }
 
 }  // namespace adaface::kernels

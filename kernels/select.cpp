@@ -55,8 +55,8 @@ Kernels for_this_cpu() {
       table.resize_down = x86::resize_down_vnni;
     }
     if (__builtin_cpu_supports("avx512bw"))
-      table.dot_products = __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni
-                                                                : x86::dot_products_avx512bw;
+      table.dot_products =
+          __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni : x86::dot_products_avx512bw;
   }
   return table;
 }

@@ -14,8 +14,7 @@ float convolve_pixel(const PnetWeights& weights, const PnetPart& part, int o, in
   for (int c = 0; c < kIn; ++c)
     for (int row = 0; row < 3; ++row)
       for (int column = 0; column < 3; ++column) {
-        const float pixel =
-            part.pixels[(y + row) * part.row_stride + c * part.plane_stride + x + column];
+        const float pixel = part.pixels[(y + row) * part.row_stride + c * part.plane_stride + x + column];
         sum += *w++ * ((pixel - 127.5f) * 0.0078125f);
       }
   return sum < 0 ? sum * weights.slope1[o] : sum;
@@ -36,13 +35,16 @@ void pnet(const PnetWeights& weights, const PnetPart& part, float* scratch) {
   constexpr int k1 = kPnetChannels[1], k2 = kPnetChannels[2], k3 = kPnetChannels[3];
   const int rows = part.rows, columns = part.columns;
   const auto size = [](int a, int b, int c) { return static_cast<std::ptrdiff_t>(a) * b * c; };
-  float* const first = scratch;                                       // {rows + 4, columns + 4, k1}
-  float* const second = first + size(rows + 4, columns + 4, k1) + kChannelBlock;  // {rows + 2, columns + 2, k2}
-  float* const features = second + size(rows + 2, columns + 2, k2) + kChannelBlock;  // {columns, k3}, of one row
+  float* const first = scratch;  // {rows + 4, columns + 4, k1}
+  float* const second =
+      first + size(rows + 4, columns + 4, k1) + kChannelBlock;  // {rows + 2, columns + 2, k2}
+  float* const features =
+      second + size(rows + 2, columns + 2, k2) + kChannelBlock;  // {columns, k3}, of one row
   float* to = first;
   for (int y = 0; y < rows + 4; ++y)
     for (int x = 0; x < columns + 4; ++x)
-      for (int o = 0; o < k1; ++o) *to++ = pooled(weights, part, o, part.first_column + x, part.first_row + y);
+      for (int o = 0; o < k1; ++o)
+        *to++ = pooled(weights, part, o, part.first_column + x, part.first_row + y);
   convolve(weights.conv2, {rows + 4, columns + 4, k2}, first, second, nullptr);
   for (int y = 0; y < rows; ++y) {
     convolve(weights.conv3, {3, columns + 2, k3}, second + size(y, columns + 2, k2), features, nullptr);

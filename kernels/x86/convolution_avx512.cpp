@@ -8,7 +8,8 @@ void convolve_avx512(const Convolution& layer, const ConvolutionSize& size, cons
   run_convolution(layer, size, src, dst, scratch);
 }
 
-void pool_avx512(const float* src, int height, int width, int src_channels, int window, int channels, float* dst) {
+void pool_avx512(const float* src, int height, int width, int src_channels, int window, int channels,
+                 float* dst) {
   run_pool(src, height, width, src_channels, window, channels, dst);
 }
 

@@ -40,7 +40,8 @@ void run_pixels(const Run& run, const float* src, float* dst) {
   }
   for (int v = 0; v < kVectors; ++v) {
     const int channel = run.channel + v * Vector::kLanes;
-    const Vector bias = Vector::load(run.layer.bias + channel), slope = Vector::load(run.layer.slope + channel);
+    const Vector bias = Vector::load(run.layer.bias + channel),
+                 slope = Vector::load(run.layer.slope + channel);
     for (int p = 0; p < kPixels; ++p)
       Vector::prelu(sums[p][v] + bias, slope).store(dst + p * run.dst_channels + channel);
   }
@@ -77,13 +78,14 @@ void run_blocks(const Run& run, const ConvolutionSize& size, const float* src, f
 
 template <int kPixel>
 void run_tiles(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
-                      float* scratch) {
+               float* scratch) {
   const int height = size.height - 2, width = size.width - 2;
   TileBatch<kPixel> batch(layer, size.dst_channels, scratch);
   for (int y = 0; y < height; y += kTile) {
     const float* rows[kTaps];
     for (int r = 0; r < kTaps; ++r)
-      rows[r] = y + r < size.height ? src + static_cast<std::ptrdiff_t>(y + r) * size.width * layer.in : nullptr;
+      rows[r] =
+          y + r < size.height ? src + static_cast<std::ptrdiff_t>(y + r) * size.width * layer.in : nullptr;
     for (int x = 0; x < width; x += kTile) {
       Destination to;
       for (int r = 0; r < kTile; ++r)
@@ -131,8 +133,7 @@ inline void run_pool(const float* src, int height, int width, int src_channels, 
   for (int y = 0; y < out_height; ++y)
     for (int x = 0; x < out_width; ++x, dst += channels)
       for (int k = 0; k < channels; k += Vector::kLanes) {
-        const float* corner =
-            src + (static_cast<std::ptrdiff_t>(2 * y) * width + 2 * x) * src_channels + k;
+        const float* corner = src + (static_cast<std::ptrdiff_t>(2 * y) * width + 2 * x) * src_channels + k;
         Vector most = Vector::load(corner);
         for (int v = 0; v < smaller_of(window, height - 2 * y); ++v)
           for (int u = 0; u < smaller_of(window, width - 2 * x); ++u)

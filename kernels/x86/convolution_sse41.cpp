@@ -4,11 +4,12 @@
 namespace adaface::kernels::x86 {
 
 void convolve_sse41(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
-                     float* scratch) {
+                    float* scratch) {
   run_convolution(layer, size, src, dst, scratch);
 }
 
-void pool_sse41(const float* src, int height, int width, int src_channels, int window, int channels, float* dst) {
+void pool_sse41(const float* src, int height, int width, int src_channels, int window, int channels,
+                float* dst) {
   run_pool(src, height, width, src_channels, window, channels, dst);
 }
 

@@ -10,8 +10,7 @@ namespace {
 
 // Four pixels, twelve bytes of which count, to {red x 4, green x 4, blue x 4, -}.
 __attribute__((target("sse4.1"))) inline __m128i colours(__m128i pixels) {
-  return _mm_shuffle_epi8(pixels,
-                          _mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1));
+  return _mm_shuffle_epi8(pixels, _mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1));
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 namespace adaface::kernels::x86 {
 namespace {
 
-constexpr int kRing = 8;        // rows of a layer that are kept: those of two tiles
+constexpr int kRing = 8;                // rows of a layer that are kept: those of two tiles
 constexpr int kNarrow = kChannelBlock;  // floats of a pixel, after either of the first two convolutions
 
 constexpr int round_up(int x, int to) {
@@ -31,8 +31,8 @@ struct Columns1 {
   int width;  // pooled columns
 };
 
-// Rows 4 tile .. 4 tile + 5 of the level; below the last row that row again. Of (v - 127.5) / 128 the scale is
-// part of the weights, and only the second of the sums is not indifferent to the shift: exact either way.
+// Rows 4 tile .. 4 tile + 5 of the level; below the last row that row again. Of (v - 127.5) / 128 the scale
+// is part of the weights, and only the second of the sums is not indifferent to the shift: exact either way.
 inline void transform_pixels(const Columns1& k, int tile) {
   const Vector shift = Vector::all(-6 * -127.5f);
   for (int c = 0; c < 3; ++c) {
@@ -194,13 +194,15 @@ inline void heads(const PnetWeights& weights, const PnetPart& part, const float*
   alignas(64) float difference[kIn];
   for (int c = 0; c < kIn; ++c) difference[c] = weights.heads[kIn + c] - weights.heads[c];
   const Vector least = Vector::all(part.least - (weights.head_bias[1] - weights.head_bias[0]));
-  for (int x = 0; x < part.columns; x += Vector::kLanes, features += Vector::kLanes * kIn, dst += Vector::kLanes) {
+  for (int x = 0; x < part.columns;
+       x += Vector::kLanes, features += Vector::kLanes * kIn, dst += Vector::kLanes) {
     Vector products[Vector::kLanes];
     for (int i = 0; i < Vector::kLanes; ++i) {
       products[i] = Vector::load(difference) * Vector::load(features + i * kIn);
       for (int v = 1; v < kVectors; ++v)
-        products[i] = Vector::multiply_add(Vector::load(difference + v * Vector::kLanes),
-                                           Vector::load(features + i * kIn + v * Vector::kLanes), products[i]);
+        products[i] =
+            Vector::multiply_add(Vector::load(difference + v * Vector::kLanes),
+                                 Vector::load(features + i * kIn + v * Vector::kLanes), products[i]);
     }
     if (Vector::any_above(Vector::sums(products), least)) {
       all_heads(weights, part, features, dst);
@@ -220,7 +222,8 @@ inline void run_pnet(const PnetWeights& weights, const PnetPart& part, float* sc
             tiles_2 = smaller(tiles_3 + 1, round_up(right + 2, kTile) / kTile);
   const int width_1 = smaller(kTile * tiles_2 + 2, right + 4), width_2 = smaller(kTile * tiles_2, right + 2);
 
-  const std::ptrdiff_t plane_pitch = round_up(width_1, 16) + kPnetSlack, pitch = round_up(width_1, 32) + kTile;
+  const std::ptrdiff_t plane_pitch = round_up(width_1, 16) + kPnetSlack,
+                       pitch = round_up(width_1, 32) + kTile;
   float* transformed = scratch;
   float* rows_1 = transformed + kTaps * 6 * plane_pitch;
   float* rows_2 = rows_1 + kRing * pitch * kNarrow;

@@ -28,9 +28,7 @@ struct Integers {
   // Bytes of the low and of the high half of each 128 bits, widened to 16.
   Integers low_bytes() const { return {_mm256_unpacklo_epi8(value, _mm256_setzero_si256())}; }
   Integers high_bytes() const { return {_mm256_unpackhi_epi8(value, _mm256_setzero_si256())}; }
-  static Integers multiply_add_pairs(Integers a, Integers b) {
-    return {_mm256_madd_epi16(a.value, b.value)};
-  }
+  static Integers multiply_add_pairs(Integers a, Integers b) { return {_mm256_madd_epi16(a.value, b.value)}; }
   friend Integers operator+(Integers a, Integers b) { return {_mm256_add_epi32(a.value, b.value)}; }
   Integers shifted_left_16() const { return {_mm256_slli_epi32(value, 16)}; }
   static Integers add_neighbours(Integers low, Integers high) {
@@ -77,7 +75,8 @@ struct Integers {
 constexpr int kVectors = kResizeLanes / Integers::kLanes;
 
 // Sixteen lanes, whose groups lie `stride` bytes apart.
-inline __m128i resample(const ResizeGroup* groups, int count, const std::uint8_t* src, std::ptrdiff_t stride) {
+inline __m128i resample(const ResizeGroup* groups, int count, const std::uint8_t* src,
+                        std::ptrdiff_t stride) {
   Integers result[kVectors];
   for (int v = 0; v < kVectors; ++v, src += Integers::kLanes * 4) {
     Integers low[2], high[2];
@@ -102,8 +101,10 @@ inline __m128i resample(const ResizeGroup* groups, int count, const std::uint8_t
 
 // Four outputs of each of four rows become the groups of four rows of each output.
 inline void store_groups(const __m128i outputs[4], std::uint8_t* dst, std::ptrdiff_t stride) {
-  const __m128i a = _mm_unpacklo_epi32(outputs[0], outputs[1]), b = _mm_unpackhi_epi32(outputs[0], outputs[1]);
-  const __m128i c = _mm_unpacklo_epi32(outputs[2], outputs[3]), d = _mm_unpackhi_epi32(outputs[2], outputs[3]);
+  const __m128i a = _mm_unpacklo_epi32(outputs[0], outputs[1]),
+                b = _mm_unpackhi_epi32(outputs[0], outputs[1]);
+  const __m128i c = _mm_unpacklo_epi32(outputs[2], outputs[3]),
+                d = _mm_unpackhi_epi32(outputs[2], outputs[3]);
   const __m128i rows[4] = {_mm_unpacklo_epi64(a, c), _mm_unpackhi_epi64(a, c), _mm_unpacklo_epi64(b, d),
                            _mm_unpackhi_epi64(b, d)};
   for (int q = 0; q < 4; ++q) _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + q * stride), rows[q]);
@@ -117,9 +118,9 @@ inline void across(const ResizeAxis& axis, const std::uint8_t* src, int first_ro
       for (int k = 0; k < 4; ++k) {
         // Beyond the last output the last again: dst has room for whole vectors.
         const int at = i + k < axis.size ? i + k : axis.size - 1;
-        outputs[k] = resample(axis.groups + static_cast<std::ptrdiff_t>(at) * axis.max_groups, axis.counts[at],
-                              src + (static_cast<std::ptrdiff_t>(axis.first[at]) * kStripRows + y) * 4,
-                              kStripRows * 4);
+        outputs[k] = resample(
+            axis.groups + static_cast<std::ptrdiff_t>(at) * axis.max_groups, axis.counts[at],
+            src + (static_cast<std::ptrdiff_t>(axis.first[at]) * kStripRows + y) * 4, kStripRows * 4);
       }
       store_groups(outputs, dst + (y - first_row) / 4 * dst_stride + i * 4, dst_stride);
     }

@@ -18,8 +18,8 @@ __attribute__((target("avx512f,avx512vnni"))) inline __m512i digits_of(const Res
   return _mm512_set1_epi32(four);
 }
 
-// sum + pixels * weights, four products a lane. Written as the instruction: g++ 12 copies every sum before and
-// after the intrinsic.
+// sum + pixels * weights, four products a lane. Written as the instruction: g++ 12 copies every sum before
+// and after the intrinsic.
 __attribute__((target("avx512f,avx512vnni"))) inline __m512i accumulate(__m512i sum, __m512i pixels,
                                                                         __m512i weights) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(pixels), "v"(weights));
@@ -64,8 +64,7 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) inline __m512i resample(c
 
 template <int kVectors>
 __attribute__((target("avx512f,avx512bw,avx512vnni"))) void across(const ResizeAxis& axis,
-                                                                   const std::uint8_t* src,
-                                                                   std::uint8_t* dst,
+                                                                   const std::uint8_t* src, std::uint8_t* dst,
                                                                    std::ptrdiff_t dst_stride) {
   for (int i = 0; i < axis.size; i += 4) {
     __m512i outputs[4];
@@ -81,9 +80,9 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) void across(const ResizeA
                   b = _mm512_maskz_unpackhi_epi32(kAll, outputs[0], outputs[1]),
                   c = _mm512_maskz_unpacklo_epi32(kAll, outputs[2], outputs[3]),
                   d = _mm512_maskz_unpackhi_epi32(kAll, outputs[2], outputs[3]);
-    const __m512i rows[4] = {
-        _mm512_maskz_unpacklo_epi64(0xff, a, c), _mm512_maskz_unpackhi_epi64(0xff, a, c),
-        _mm512_maskz_unpacklo_epi64(0xff, b, d), _mm512_maskz_unpackhi_epi64(0xff, b, d)};
+    const __m512i rows[4] = {_mm512_maskz_unpacklo_epi64(0xff, a, c), _mm512_maskz_unpackhi_epi64(0xff, a, c),
+                             _mm512_maskz_unpacklo_epi64(0xff, b, d),
+                             _mm512_maskz_unpackhi_epi64(0xff, b, d)};
     for (int v = 0; v < kVectors; ++v) {
       auto* to = dst + v * 4 * dst_stride + i * 4;
       _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_maskz_extracti32x4_epi32(0xf, rows[v], 0));
@@ -112,24 +111,26 @@ void resize_across_vnni(const ResizeAxis& axis, const std::uint8_t* src, int fir
   }
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vnni"))) void resize_down_vnni(
-    const ResizeGroup* groups, int count, const std::uint8_t* src, std::ptrdiff_t src_stride, int lanes,
-    std::uint8_t* dst) {
+__attribute__((target("avx512f,avx512bw,avx512vnni"))) void resize_down_vnni(const ResizeGroup* groups,
+                                                                             int count,
+                                                                             const std::uint8_t* src,
+                                                                             std::ptrdiff_t src_stride,
+                                                                             int lanes, std::uint8_t* dst) {
   // From the order of resample to that of the lanes.
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   constexpr int kVectors = 4;
   int x = 0;
   for (; x + kVectors * kLanes <= lanes; x += kVectors * kLanes)
-    _mm512_storeu_si512(dst + x,
-                        _mm512_maskz_permutexvar_epi32(
-                            kAll, order, resample<kVectors>(groups, count, src + x * 4, src_stride)));
+    _mm512_storeu_si512(
+        dst + x, _mm512_maskz_permutexvar_epi32(kAll, order,
+                                                resample<kVectors>(groups, count, src + x * 4, src_stride)));
   for (; x < lanes; x += kLanes)
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + x),
-                     _mm512_maskz_extracti32x4_epi32(
-                         0xf,
-                         _mm512_maskz_permutexvar_epi32(
-                             kAll, order, resample<1>(groups, count, src + x * 4, src_stride)),
-                         0));
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(dst + x),
+        _mm512_maskz_extracti32x4_epi32(
+            0xf,
+            _mm512_maskz_permutexvar_epi32(kAll, order, resample<1>(groups, count, src + x * 4, src_stride)),
+            0));
 }
 
 }  // namespace adaface::kernels::x86

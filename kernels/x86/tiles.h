@@ -179,9 +179,8 @@ class TileBatch {
     const std::ptrdiff_t block_weights =
         static_cast<std::ptrdiff_t>(kTaps * kTaps) * layer_.in * kChannelBlock;
     const Pieces pieces(count_, kMostPixels<kBlocks>);
-    const MultiplyFunction functions[2] = {
-        Multiply<kPixel, kBlocks, kMostPixels<kBlocks>>::get(pieces.size),
-        Multiply<kPixel, kBlocks, kMostPixels<kBlocks>>::get(pieces[0])};
+    const MultiplyFunction functions[2] = {Multiply<kPixel, kBlocks, kMostPixels<kBlocks>>::get(pieces.size),
+                                           Multiply<kPixel, kBlocks, kMostPixels<kBlocks>>::get(pieces[0])};
     for (int uv = 0; uv < kTaps * kTaps; ++uv) {
       const Product product{layer_.transformed + block * block_weights +
                                 static_cast<std::ptrdiff_t>(uv) * layer_.in * kChannelBlock,

@@ -30,9 +30,7 @@ struct Vector {
   static Vector multiply_add(Vector a, Vector b, Vector c) {
     return {_mm512_fmadd_ps(a.value, b.value, c.value)};
   }
-  static Vector max(Vector a, Vector b) {
-    return {_mm512_mask_max_ps(a.value, 0xffff, a.value, b.value)};
-  }
+  static Vector max(Vector a, Vector b) { return {_mm512_mask_max_ps(a.value, 0xffff, a.value, b.value)}; }
   // x * slope where x < 0
   static Vector prelu(Vector x, Vector slope) {
     const __mmask16 negative = _mm512_cmp_ps_mask(x.value, _mm512_setzero_ps(), _CMP_LT_OQ);
@@ -43,9 +41,7 @@ struct Vector {
     const auto mask = static_cast<__mmask16>(count >= kLanes ? 0xffff : (1 << (count > 0 ? count : 0)) - 1);
     return {_mm512_mask_mov_ps(b.value, mask, a.value)};
   }
-  static bool any_above(Vector a, Vector b) {
-    return _mm512_cmp_ps_mask(a.value, b.value, _CMP_GT_OQ) != 0;
-  }
+  static bool any_above(Vector a, Vector b) { return _mm512_cmp_ps_mask(a.value, b.value, _CMP_GT_OQ) != 0; }
   // 2 * kLanes bytes: those of even and of odd index.
   static void bytes(const std::uint8_t* src, Vector& even, Vector& odd) {
     const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(src));
@@ -142,7 +138,8 @@ struct Vector {
       a[i] = _mm256_unpacklo_ps(v[2 * i].value, v[2 * i + 1].value) +
              _mm256_unpackhi_ps(v[2 * i].value, v[2 * i + 1].value);
     for (int i = 0; i < 2; ++i)
-      b[i] = _mm256_shuffle_ps(a[2 * i], a[2 * i + 1], 0x44) + _mm256_shuffle_ps(a[2 * i], a[2 * i + 1], 0xee);
+      b[i] =
+          _mm256_shuffle_ps(a[2 * i], a[2 * i + 1], 0x44) + _mm256_shuffle_ps(a[2 * i], a[2 * i + 1], 0xee);
     return {_mm256_permute2f128_ps(b[0], b[1], 0x20) + _mm256_permute2f128_ps(b[0], b[1], 0x31)};
   }
   static void transpose(Vector v[kLanes]) {
@@ -182,8 +179,7 @@ struct Vector {
   static Vector multiply_add(Vector a, Vector b, Vector c) { return {a.value * b.value + c.value}; }
   static Vector max(Vector a, Vector b) { return {_mm_max_ps(a.value, b.value)}; }
   static Vector prelu(Vector x, Vector slope) {
-    return {
-        _mm_blendv_ps(x.value, x.value * slope.value, _mm_cmplt_ps(x.value, _mm_setzero_ps()))};
+    return {_mm_blendv_ps(x.value, x.value * slope.value, _mm_cmplt_ps(x.value, _mm_setzero_ps()))};
   }
   static Vector first(int count, Vector a, Vector b) {
     const __m128i mask = _mm_cmpgt_epi32(_mm_set1_epi32(count), _mm_setr_epi32(0, 1, 2, 3));

@@ -181,8 +181,8 @@ void Resizer::resize(const ImageView& src, int width, int height, std::uint8_t* 
   planes_.prepare(src, {0, 0, src.width, src.height}, width, height);
   PackedStrips strips;
   strips.look_at(src);
-  planes_.run(strips, planar_.data(), static_cast<std::ptrdiff_t>(pitch),
-              static_cast<std::ptrdiff_t>(plane), scratch_);
+  planes_.run(strips, planar_.data(), static_cast<std::ptrdiff_t>(pitch), static_cast<std::ptrdiff_t>(plane),
+              scratch_);
   for (int y = 0; y < height; ++y) {
     const std::uint8_t* row = planar_.data() + static_cast<std::size_t>(y) * pitch;
     for (int x = 0; x < width; ++x)

@@ -6,8 +6,6 @@
 namespace adaface::mtcnn {
 namespace {
 
-// Of larger pictures the packed form is not held, but made again for each level.
-constexpr std::size_t kMostKeptPixels = std::size_t{1} << 25;
 // More packed pixels than this are given back after each picture.
 constexpr std::size_t kKeptBytes = std::size_t{1} << 25;
 
@@ -39,7 +37,7 @@ void Cascade::plan(Weights::State& weights) {
 std::vector<Face> Cascade::detect(const ImageView& image, Trace* trace) {
   strips.look_at(image);
   const std::size_t pixels = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
-  if (pixels <= kMostKeptPixels) {
+  if (pixels <= most_kept_pixels) {
     strips.keep();
     pool.run(strips.count(), [&](int strip, int) { strips.pack_kept(strip); });
   }

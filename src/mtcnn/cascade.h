@@ -28,8 +28,8 @@ struct Worker {
   std::vector<float> pnet;  // scratch of the kernel
   std::vector<float> band;  // P-Net outputs of a band of rows
   PlaneResizer crop;
-  std::vector<std::uint8_t> pixels;       // a candidate's planes
-  std::vector<float> input;               // and what the net sees of it
+  std::vector<std::uint8_t> pixels;      // a candidate's planes
+  std::vector<float> input;              // and what the net sees of it
   std::vector<float> features, outputs;  // of some candidates
   CandidateNet::Scratch net;
 };
@@ -62,6 +62,8 @@ struct Cascade {
   std::vector<Worker> workers;  // one for each thread of the pool
   std::vector<Level> levels{};
   PackedStrips strips{};  // of the image that is being looked at
+  // Of larger pictures the packed form is not held, but made again for each thread.
+  std::size_t most_kept_pixels = std::size_t{1} << 25;
 
   // Reads the nets.
   void plan(Weights::State& weights);

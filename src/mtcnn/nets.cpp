@@ -38,14 +38,13 @@ ConvolutionLayer read_convolution(const nn::TensorReader& tensors, const std::st
                                   const std::string& index, int in, int out, int kernel) {
   const std::vector<float> plain = tensors.read(prefix + ".conv" + index + ".weight");
   const int taps = kernel * kernel;
-  ConvolutionLayer layer = make_layer(
-      in, out, kernel, tensors.read(prefix + ".conv" + index + ".bias"),
-      tensors.read(prefix + ".prelu" + index + ".weight"),
-      [&](int o, int i) { return plain[size_of((o * in + i % in) * taps + i / in)]; });
+  ConvolutionLayer layer = make_layer(in, out, kernel, tensors.read(prefix + ".conv" + index + ".bias"),
+                                      tensors.read(prefix + ".prelu" + index + ".weight"), [&](int o, int i) {
+                                        return plain[size_of((o * in + i % in) * taps + i / in)];
+                                      });
   // Of three channels the transforms would cost more than they save.
   if (kernel == 3 && in > 3) {
-    layer.transformed.resize(
-        size_of(layer.padded() * in * kernels::kWinogradTaps * kernels::kWinogradTaps));
+    layer.transformed.resize(size_of(layer.padded() * in * kernels::kWinogradTaps * kernels::kWinogradTaps));
     kernels::winograd_transform(plain.data(), in, out, layer.transformed.data());
   }
   return layer;
@@ -54,8 +53,13 @@ ConvolutionLayer read_convolution(const nn::TensorReader& tensors, const std::st
 }  // namespace
 
 kernels::Convolution ConvolutionLayer::view() const {
-  return {in,          kernel,      padded() / kChannelBlock, weights.data(), transformed.empty() ? nullptr : transformed.data(),
-          bias.data(), slope.data()};
+  return {in,
+          kernel,
+          padded() / kChannelBlock,
+          weights.data(),
+          transformed.empty() ? nullptr : transformed.data(),
+          bias.data(),
+          slope.data()};
 }
 
 int ConvolutionLayer::padded() const {
@@ -79,7 +83,7 @@ Pnet::Pnet(const weights::AfwFile& file) {
 }
 
 kernels::PnetWeights Pnet::weights() const {
-  return {conv1_.data(), transformed1_.data(), bias1_.data(),  slope1_.data(),
+  return {conv1_.data(), transformed1_.data(), bias1_.data(), slope1_.data(),
           conv2_.view(), conv3_.view(),        heads_.data(), head_bias_.data()};
 }
 
@@ -111,8 +115,8 @@ CandidateNet::CandidateNet(const weights::AfwFile& file, std::string prefix, int
     : tensors_(file), prefix_(std::move(prefix)), size_(size), extent_(size) {}
 
 void CandidateNet::add_convolution(int out, int kernel, int window) {
-  ConvolutionLayer layer = read_convolution(tensors_, prefix_, std::to_string(layers_.size() + 1), channels_,
-                                            out, kernel);
+  ConvolutionLayer layer =
+      read_convolution(tensors_, prefix_, std::to_string(layers_.size() + 1), channels_, out, kernel);
   layer.window = window;
   extent_ = extent_ - kernel + 1;
   most_floats_ = std::max(most_floats_, size_of(extent_ * extent_ * layer.padded()));
@@ -127,12 +131,12 @@ void CandidateNet::add_convolution(int out, int kernel, int window) {
 void CandidateNet::add_linear(int out) {
   const std::string index = std::to_string(layers_.size() + 1), name = prefix_ + ".linear" + index;
   const std::vector<float> plain = tensors_.read(name + ".weight");
-  linear_ = make_layer(features_, out, 1, tensors_.read(name + ".bias"),
-                       tensors_.read(prefix_ + ".prelu" + index + ".weight"), [&](int o, int i) {
-                         const int channel = i % channels_, column = i / channels_ % extent_,
-                                   row = i / channels_ / extent_;
-                         return plain[size_of(((o * channels_ + channel) * extent_ + column) * extent_ + row)];
-                       });
+  linear_ = make_layer(
+      features_, out, 1, tensors_.read(name + ".bias"), tensors_.read(prefix_ + ".prelu" + index + ".weight"),
+      [&](int o, int i) {
+        const int channel = i % channels_, column = i / channels_ % extent_, row = i / channels_ / extent_;
+        return plain[size_of(((o * channels_ + channel) * extent_ + column) * extent_ + row)];
+      });
 }
 
 void CandidateNet::add_head(const std::string& name) {
@@ -149,8 +153,7 @@ void CandidateNet::extract(const float* input, float* dst, Scratch& scratch) con
   for (const ConvolutionLayer& layer : layers_) {
     const bool last = &layer == &layers_.back();
     float* const sums = last ? dst : scratch.a.data();
-    kernels.convolve(layer.view(), {extent, extent, layer.padded()}, input, sums,
-                     scratch.convolution.data());
+    kernels.convolve(layer.view(), {extent, extent, layer.padded()}, input, sums, scratch.convolution.data());
     extent = extent - layer.kernel + 1;
     if (layer.window == 0) continue;
     kernels.pool(sums, extent, extent, layer.padded(), layer.window, layer.out, scratch.b.data());

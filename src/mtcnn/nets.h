@@ -76,7 +76,7 @@ class CandidateNet {
   nn::TensorReader tensors_;
   std::string prefix_;
   int size_, features_ = 0;
-  int extent_, channels_ = 3;   // after the layers so far
+  int extent_, channels_ = 3;                       // after the layers so far
   std::size_t most_floats_ = 0, most_scratch_ = 0;  // of any activation, any convolution
   std::vector<ConvolutionLayer> layers_;
   ConvolutionLayer linear_;

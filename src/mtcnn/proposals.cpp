@@ -109,7 +109,8 @@ void resize_levels(Cascade& cascade, std::span<Level> wave) {
       Level& level = wave[static_cast<std::size_t>(task / 3)];
       level.resizer.start(level.resize_bands[task % 3]);
       for (int i = 0; i < strips.count(); ++i)
-        advance(level, task % 3, i, strips.strip(i, cascade.workers[static_cast<std::size_t>(worker)].resize.strip));
+        advance(level, task % 3, i,
+                strips.strip(i, cascade.workers[static_cast<std::size_t>(worker)].resize.strip));
     });
     return;
   }
@@ -122,8 +123,7 @@ void resize_levels(Cascade& cascade, std::span<Level> wave) {
       const std::uint8_t* strip =
           strips.strip(i, cascade.workers[static_cast<std::size_t>(worker)].resize.strip);
       for (int k = share; k < count; k += shares)
-        for (int plane = 0; plane < 3; ++plane)
-          advance(wave[static_cast<std::size_t>(k)], plane, i, strip);
+        for (int plane = 0; plane < 3; ++plane) advance(wave[static_cast<std::size_t>(k)], plane, i, strip);
     }
   });
 }
@@ -136,7 +136,8 @@ void run_wave(Cascade& cascade, std::span<Level> wave) {
   };
   std::vector<Task> tasks;
   for (Level& level : wave) {
-    level.bands.resize(static_cast<std::size_t>((level.rows + kernels::kPnetMaxRows - 1) / kernels::kPnetMaxRows));
+    level.bands.resize(
+        static_cast<std::size_t>((level.rows + kernels::kPnetMaxRows - 1) / kernels::kPnetMaxRows));
     for (int band = 0; band < static_cast<int>(level.bands.size()); ++band) tasks.push_back({&level, band});
   }
   cascade.pool.run(static_cast<int>(tasks.size()), [&](int i, int worker) {

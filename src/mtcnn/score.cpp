@@ -62,14 +62,14 @@ void fill_input(Worker& worker, const PackedStrips& strips, const Crop& crop, in
   for (int y = 0; y < size; ++y) {
     const std::uint8_t* row = worker.pixels.data() + y * pitch;
     for (int x = 0; x < size; ++x)
-      for (int c = 0; c < 3; ++c)
-        *input++ = (static_cast<float>(row[c * plane + x]) - 127.5f) * 0.0078125f;
+      for (int c = 0; c < 3; ++c) *input++ = (static_cast<float>(row[c * plane + x]) - 127.5f) * 0.0078125f;
   }
 }
 
 void score_some(Worker& worker, const PackedStrips& strips, const CandidateNet& net,
                 std::span<Candidate> candidates) {
-  const auto features = static_cast<std::size_t>(net.features()), outputs = static_cast<std::size_t>(net.outputs());
+  const auto features = static_cast<std::size_t>(net.features()),
+             outputs = static_cast<std::size_t>(net.outputs());
   worker.features.resize(candidates.size() * features);
   worker.outputs.resize(candidates.size() * outputs);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
