@@ -24,7 +24,8 @@ void run_pixels(const Run& run, const float* src, float* dst) {
     for (int v = 0; v < kVectors; ++v) sums[p][v] = Vector::zero();
   const float* weights = run.weights;
   const int in = run.layer.in, row = run.layer.kernel * in;
-  for (int y = 0; y < run.layer.kernel; ++y, src += run.row_stride) {
+  int y = 0;
+  do {  // and not loops that might do nothing, for which g++ would write the sums to memory first
     int i = 0;
     do {
       Vector w[kVectors];
@@ -37,7 +38,8 @@ void run_pixels(const Run& run, const float* src, float* dst) {
       }
       weights += kChannelBlock;
     } while (++i < row);
-  }
+    src += run.row_stride;
+  } while (++y < run.layer.kernel);
   for (int v = 0; v < kVectors; ++v) {
     const int channel = run.channel + v * Vector::kLanes;
     const Vector bias = Vector::load(run.layer.bias + channel),
