@@ -39,6 +39,8 @@ struct PnetPart {
   // Outputs are wanted of cells whose logits differ by more than this, as far as sums of 32 products can
   // tell; those of others are unspecified, but that their logits differ by no more. Minus infinity: of all.
   float least;
+  // Of all cells the logit of a face is wanted, and nothing else.
+  bool face_only;
   // {rows, kPnetOutputs, pitch}; pitch >= columns + kPnetSlack. Beyond `columns` it is scratch.
   float* dst;
   int pitch;

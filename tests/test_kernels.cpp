@@ -452,7 +452,8 @@ struct PyramidLevel {
 
 // {rows, columns, kPnetOutputs}, computed in parts of at most the given size.
 std::vector<float> run(void (*kernel)(const PnetWeights&, const PnetPart&, float*), const Pnet& net,
-                       const PyramidLevel& level, int most_rows, int most_columns, float least) {
+                       const PyramidLevel& level, int most_rows, int most_columns, float least,
+                       bool face_only = false) {
   std::vector<float> result(product(level.rows, level.columns, kPnetOutputs)), scratch(kPnetScratch);
   const int pitch = kPnetMaxColumns + kPnetSlack;
   std::vector<float> dst(product(kPnetMaxRows, kPnetOutputs, pitch));
@@ -462,7 +463,7 @@ std::vector<float> run(void (*kernel)(const PnetWeights&, const PnetPart&, float
                 columns = std::min(most_columns, level.columns - column);
       kernel(net.view(),
              {level.pixels.data(), 3 * level.pitch, level.pitch, level.width, level.height, row, rows, column,
-              columns, least, dst.data(), pitch},
+              columns, least, face_only, dst.data(), pitch},
              scratch.data());
       for (int y = 0; y < rows; ++y)
         for (int x = 0; x < columns; ++x)
@@ -529,6 +530,10 @@ TEST_CASE("P-Net over levels of any size, in parts of any size") {
       for (const auto& [rows, columns] : {std::pair{4, 256}, {64, 4}, {12, 20}})
         CHECK(std::memcmp(run(version.function, net, level, rows, columns, -INFINITY).data(), got.data(),
                           got.size() * sizeof(float)) == 0);
+      const std::vector<float> face =
+          run(version.function, net, level, kPnetMaxRows, kPnetMaxColumns, -INFINITY, true);
+      for (std::size_t i = 1; i < face.size(); i += kPnetOutputs)
+        worst.add(version.name, face[i], expected.values[i].value, expected.values[i].error, "face only");
       // Cells beyond `least` are the same as when all are wanted, the others are recognised.
       constexpr float kLeast = 0.5f;
       const std::vector<float> some =

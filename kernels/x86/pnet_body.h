@@ -188,23 +188,29 @@ inline void all_heads(const PnetWeights& weights, const PnetPart& part, const fl
   }
 }
 
-// One row of cells. The difference of the logits is one sum, by which most cells are done with.
+// One row of cells. The difference of the logits is one sum, by which most cells are done with; or all that
+// is wanted is the second logit.
 inline void heads(const PnetWeights& weights, const PnetPart& part, const float* features, float* dst) {
   constexpr int kIn = kPnetChannels[3], kVectors = kIn / Vector::kLanes;
-  alignas(64) float difference[kIn];
-  for (int c = 0; c < kIn; ++c) difference[c] = weights.heads[kIn + c] - weights.heads[c];
-  const Vector least = Vector::all(part.least - (weights.head_bias[1] - weights.head_bias[0]));
+  alignas(64) float head[kIn];
+  for (int c = 0; c < kIn; ++c)
+    head[c] = part.face_only ? weights.heads[kIn + c] : weights.heads[kIn + c] - weights.heads[c];
+  const Vector bias = Vector::all(weights.head_bias[1]),
+               least = Vector::all(part.least - (weights.head_bias[1] - weights.head_bias[0]));
   for (int x = 0; x < part.columns;
        x += Vector::kLanes, features += Vector::kLanes * kIn, dst += Vector::kLanes) {
     Vector products[Vector::kLanes];
     for (int i = 0; i < Vector::kLanes; ++i) {
-      products[i] = Vector::load(difference) * Vector::load(features + i * kIn);
+      products[i] = Vector::load(head) * Vector::load(features + i * kIn);
       for (int v = 1; v < kVectors; ++v)
         products[i] =
-            Vector::multiply_add(Vector::load(difference + v * Vector::kLanes),
+            Vector::multiply_add(Vector::load(head + v * Vector::kLanes),
                                  Vector::load(features + i * kIn + v * Vector::kLanes), products[i]);
     }
-    if (Vector::any_above(Vector::sums(products), least)) {
+    const Vector sums = Vector::sums(products);
+    if (part.face_only) {
+      (sums + bias).store(dst + part.pitch);
+    } else if (Vector::any_above(sums, least)) {
       all_heads(weights, part, features, dst);
     } else {
       Vector::zero().store(dst);

@@ -27,6 +27,7 @@ struct Worker {
   ResizeScratch resize;
   std::vector<float> pnet;  // scratch of the kernel
   std::vector<float> band;  // P-Net outputs of a band of rows
+  std::vector<float> rows;  // and of some of them
   PlaneResizer crop;
   std::vector<std::uint8_t> pixels;      // a candidate's planes
   std::vector<float> input;              // and what the net sees of it

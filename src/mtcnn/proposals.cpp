@@ -17,14 +17,20 @@ constexpr std::size_t kWavePixels = std::size_t{1} << 26;  // of the levels that
 constexpr std::size_t kKeptBytes = std::size_t{1} << 24;
 
 // The published softmax runs over the columns of a row: the face logits of one row compete with each other.
-void row_scores(const float* face, int columns, std::vector<float>& scores) {
+// False where no score of the row can pass `threshold`.
+bool row_scores(const float* face, int columns, float threshold, std::vector<float>& scores) {
   float peak = -std::numeric_limits<float>::infinity();
   for (int c = 0; c < columns; ++c) peak = std::max(peak, face[c]);
   double sum = 0;
-  for (int c = 0; c < columns; ++c) sum += std::exp(static_cast<double>(face[c]) - peak);
+  for (int c = 0; c < columns; ++c) {
+    sum += std::exp(static_cast<double>(face[c]) - peak);
+    // No term is above 1 and none is negative: every score will be less than half the threshold.
+    if (sum * threshold > 2) return false;
+  }
   for (int c = 0; c < columns; ++c)
     scores[static_cast<std::size_t>(c)] =
         static_cast<float>(std::exp(static_cast<double>(face[c]) - peak) / sum);
+  return true;
 }
 
 // Differences of the logits up to which a cell cannot pass `threshold`: its probability is then smaller by
@@ -37,11 +43,12 @@ float least_difference(const DetectorOptions& options) {
 }
 
 // P-Net's outputs of rows [first_row, first_row + rows), {rows, kOutputs, pitch}.
-void run_band(Worker& worker, const Pnet& pnet, const Level& level, int first_row, int rows, float least,
-              int pitch) {
+void run_rows(Worker& worker, const Pnet& pnet, const Level& level, int first_row, int rows, float least,
+              bool face_only, std::vector<float>& dst) {
   const kernels::Kernels& kernels = kernels::select();
+  const int pitch = level.columns + kernels::kPnetSlack;
   worker.pnet.resize(kernels::kPnetScratch);
-  worker.band.resize(static_cast<std::size_t>(rows) * kOutputs * static_cast<std::size_t>(pitch));
+  dst.resize(static_cast<std::size_t>(rows) * kOutputs * static_cast<std::size_t>(pitch));
   // From the left: what a part writes beyond its columns the next one overwrites.
   for (int column = 0; column < level.columns; column += kernels::kPnetMaxColumns)
     kernels.pnet(pnet.weights(),
@@ -55,40 +62,62 @@ void run_band(Worker& worker, const Pnet& pnet, const Level& level, int first_ro
                   .first_column = column,
                   .columns = std::min(kernels::kPnetMaxColumns, level.columns - column),
                   .least = least,
-                  .dst = worker.band.data() + column,
+                  .face_only = face_only,
+                  .dst = dst.data() + column,
                   .pitch = pitch},
                  worker.pnet.data());
 }
 
+Candidate make_candidate(const Level& level, int row, int column, float score, const float* outputs,
+                         std::ptrdiff_t pitch) {
+  // nearbyint rounds halves to even in the default rounding mode
+  const double x = kCellStride * column + 1.0, y = kCellStride * row + 1.0;
+  Candidate candidate{std::nearbyint(x / level.scale),
+                      std::nearbyint(y / level.scale),
+                      std::nearbyint((x + kWindow) / level.scale),
+                      std::nearbyint((y + kWindow) / level.scale),
+                      score,
+                      {},
+                      {}};
+  for (std::ptrdiff_t k = 0; k < 4; ++k)
+    candidate.offsets[static_cast<std::size_t>(k)] = outputs[(k + 2) * pitch + column];
+  return candidate;
+}
+
 std::vector<Candidate> band_candidates(Worker& worker, const Pnet& pnet, const Level& level, int first_row,
                                        int rows, const DetectorOptions& options) {
-  const float least = least_difference(options);
-  const int pitch = level.columns + kernels::kPnetSlack;
-  run_band(worker, pnet, level, first_row, rows, least, pitch);
+  const float threshold = options.score_thresholds[0], least = least_difference(options);
+  const std::ptrdiff_t pitch = level.columns + kernels::kPnetSlack;
   std::vector<Candidate> candidates;
+  if (options.mode == Mode::standard) {
+    run_rows(worker, pnet, level, first_row, rows, least, false, worker.band);
+    for (int row = 0; row < rows; ++row) {
+      const float* outputs = worker.band.data() + row * kOutputs * pitch;
+      for (int column = 0; column < level.columns; ++column) {
+        const float logits[2] = {outputs[column], outputs[pitch + column]};
+        if (!(logits[1] - logits[0] > least)) continue;
+        const float score = face_probability(logits);
+        if (score > threshold)
+          candidates.push_back(make_candidate(level, first_row + row, column, score, outputs, pitch));
+      }
+    }
+    return candidates;
+  }
+  // Few rows have a cell that passes: the rest of their outputs is computed then.
+  run_rows(worker, pnet, level, first_row, rows, least, true, worker.band);
   std::vector<float> scores(static_cast<std::size_t>(level.columns));
   for (int row = 0; row < rows; ++row) {
-    const float* none = worker.band.data() + static_cast<std::ptrdiff_t>(row) * kOutputs * pitch;
-    const float* face = none + pitch;
-    if (options.mode == Mode::reference) row_scores(face, level.columns, scores);
+    const float* face = worker.band.data() + (row * kOutputs + 1) * pitch;
+    if (!row_scores(face, level.columns, threshold, scores)) continue;
+    if (std::ranges::none_of(scores, [&](float score) { return score > threshold; })) continue;
+    const int top = row / kernels::kWinogradTile * kernels::kWinogradTile;
+    run_rows(worker, pnet, level, first_row + top, std::min(kernels::kWinogradTile, rows - top), least, false,
+             worker.rows);
     for (int column = 0; column < level.columns; ++column) {
-      if (!(face[column] - none[column] > least)) continue;
-      const float logits[2] = {none[column], face[column]};
-      const float score = options.mode == Mode::reference ? scores[static_cast<std::size_t>(column)]
-                                                          : face_probability(logits);
-      if (!(score > options.score_thresholds[0])) continue;
-      // nearbyint rounds halves to even in the default rounding mode
-      const double x = kCellStride * column + 1.0, y = kCellStride * (first_row + row) + 1.0;
-      Candidate candidate{std::nearbyint(x / level.scale),
-                          std::nearbyint(y / level.scale),
-                          std::nearbyint((x + kWindow) / level.scale),
-                          std::nearbyint((y + kWindow) / level.scale),
-                          score,
-                          {},
-                          {}};
-      for (std::size_t k = 0; k < 4; ++k)
-        candidate.offsets[k] = none[static_cast<std::ptrdiff_t>(k + 2) * pitch + column];
-      candidates.push_back(candidate);
+      const float score = scores[static_cast<std::size_t>(column)];
+      if (score > threshold)
+        candidates.push_back(make_candidate(level, first_row + row, column, score,
+                                            worker.rows.data() + (row - top) * kOutputs * pitch, pitch));
     }
   }
   return candidates;
