@@ -21,8 +21,7 @@ constexpr int smaller(int a, int b) {
 
 // ---- Convolution 1 and pool, columns in two halves: even and odd ones
 
-constexpr int kWide1 = Vector::kRegisters == 32 ? 2 : 1;  // vectors of pooled columns at a time
-constexpr int kBlock1 = 5;                                // output channels at a time
+constexpr int kBlock1 = Vector::kRegisters == 32 ? 2 : 1;  // output channels at a time
 
 struct Columns1 {
   const PnetPart& part;
@@ -52,36 +51,30 @@ inline void transform_pixels(const Columns1& k, int tile) {
   }
 }
 
-template <int kWide>
-inline void multiply_columns(const float* src, std::ptrdiff_t pitch, const float* weights, float* sums) {
-  Vector even[kBlock1][kWide], odd[kBlock1][kWide];
+// All sums of kBlock1 output channels for one vector of pooled columns, even and odd columns of theirs.
+inline void multiply_columns(const float* src, std::ptrdiff_t pitch, const float* weights,
+                             Vector sums[kBlock1][2][kTaps]) {
+  constexpr int kOut = kPnetChannels[1], kPlanes = 2 * kPnetChannels[0];
+#pragma GCC unroll 2
   for (int o = 0; o < kBlock1; ++o)
-    for (int p = 0; p < kWide; ++p) even[o][p] = odd[o][p] = Vector::zero();
+#pragma GCC unroll 6
+    for (int u = 0; u < kTaps; ++u) sums[o][0][u] = sums[o][1][u] = Vector::zero();
 #pragma GCC unroll 1
-  for (int c = 0; c < 3; ++c, src += 2 * pitch, weights += 3 * kPnetChannels[1]) {
-    Vector x[4][kWide];  // columns 2i, 2i + 1, 2i + 2, 2i + 3
-    for (int p = 0; p < kWide; ++p) {
-      const float* at = src + p * Vector::kLanes;
-      x[0][p] = Vector::load(at);
-      x[1][p] = Vector::load(at + pitch);
-      x[2][p] = Vector::load(at + 1);
-      x[3][p] = Vector::load(at + pitch + 1);
-    }
+  for (int c = 0; c < kPnetChannels[0]; ++c)
+#pragma GCC unroll 6
+    for (int u = 0; u < kTaps; ++u) {
+      const float* at = src + (u * kPlanes + 2 * c) * pitch;
+      // Columns 2i, 2i + 1, 2i + 2, 2i + 3.
+      const Vector x[4] = {Vector::load(at), Vector::load(at + pitch), Vector::load(at + 1),
+                           Vector::load(at + pitch + 1)};
 #pragma GCC unroll 3
-    for (int tap = 0; tap < 3; ++tap)
-#pragma GCC unroll 5
-      for (int o = 0; o < kBlock1; ++o) {
-        const Vector w = Vector::all(weights[tap * kPnetChannels[1] + o]);
-        for (int p = 0; p < kWide; ++p) {
-          even[o][p] = Vector::multiply_add(w, x[tap][p], even[o][p]);
-          odd[o][p] = Vector::multiply_add(w, x[tap + 1][p], odd[o][p]);
+      for (int tap = 0; tap < 3; ++tap)
+#pragma GCC unroll 2
+        for (int o = 0; o < kBlock1; ++o) {
+          const Vector w = Vector::all(weights[((u * kPnetChannels[0] + c) * 3 + tap) * kOut + o]);
+          sums[o][0][u] = Vector::multiply_add(w, x[tap], sums[o][0][u]);
+          sums[o][1][u] = Vector::multiply_add(w, x[tap + 1], sums[o][1][u]);
         }
-      }
-  }
-  for (int o = 0; o < kBlock1; ++o)
-    for (int p = 0; p < kWide; ++p) {
-      even[o][p].store(sums + (2 * o * kWide + p) * Vector::kLanes);
-      odd[o][p].store(sums + ((2 * o + 1) * kWide + p) * Vector::kLanes);
     }
 }
 
@@ -95,41 +88,35 @@ inline Vector pooled(Vector a, Vector b, Vector c, Vector d, Vector slope, bool 
 // Pooled rows 2 tile and 2 tile + 1 into their places of dst{kRing, pitch, kNarrow}.
 inline void convolve_1(const PnetWeights& weights, const Columns1& k, int tile, float* dst,
                        std::ptrdiff_t dst_pitch) {
-  constexpr int kOut = kPnetChannels[1], kStep = kWide1 * Vector::kLanes;
+  constexpr int kOut = kPnetChannels[1], kStep = Vector::kLanes;
   transform_pixels(k, tile);
   // A pooling window may end with the level: its second row or column is then the first again.
   const int rows = k.part.height - 2, odd_columns = (k.part.width - 2) / 2 - k.part.first_column;
   const bool whole[2] = {kTile * tile + 1 < rows, kTile * tile + 3 < rows};
-  alignas(64) float sums[kTaps][kBlock1 * 2 * kStep];
   alignas(64) float planes[2][kNarrow * kStep] = {};  // of the two rows
   for (int x = 0; x < k.width; x += kStep) {
     for (int first = 0; first < kOut; first += kBlock1) {
-      for (int u = 0; u < kTaps; ++u)
-        multiply_columns<kWide1>(k.transformed + u * 6 * k.pitch + x, k.pitch,
-                                 weights.conv1_transformed + u * 9 * kOut + first, sums[u]);
+      Vector sums[kBlock1][2][kTaps];
+      multiply_columns(k.transformed + x, k.pitch, weights.conv1_transformed + first, sums);
+#pragma GCC unroll 2
       for (int o = 0; o < kBlock1; ++o) {
         const float slope = weights.slope1[first + o];
         const Vector bias = Vector::all(weights.bias1[first + o]);
         const bool rising = slope >= 0;
-        for (int p = 0; p < kWide1; ++p) {
-          Vector side[2][kTile];
-          for (int s = 0; s < 2; ++s) {
-            Vector m[kTaps];
-            for (int u = 0; u < kTaps; ++u)
-              m[u] = Vector::load(sums[u] + ((2 * o + s) * kWide1 + p) * Vector::kLanes);
-            inverse(m, side[s]);
-            for (Vector& y : side[s]) y = y + bias;
-          }
-          const int at = x + p * Vector::kLanes;
-          if (at + Vector::kLanes > odd_columns)
-            for (int r = 0; r < kTile; ++r)
-              side[1][r] = Vector::first(odd_columns - at, side[1][r], side[0][r]);
-          for (int r = 0; r < 2; ++r) {
-            const int second = whole[r] ? 2 * r + 1 : 2 * r;
-            pooled(side[0][2 * r], side[1][2 * r], side[0][second], side[1][second], Vector::all(slope),
-                   rising)
-                .store(planes[r] + (first + o) * kStep + p * Vector::kLanes);
-          }
+        Vector side[2][kTile];
+#pragma GCC unroll 2
+        for (int s = 0; s < 2; ++s) {
+          inverse(sums[o][s], side[s]);
+          for (Vector& y : side[s]) y = y + bias;
+        }
+        if (x + kStep > odd_columns)
+          for (int r = 0; r < kTile; ++r) side[1][r] = Vector::first(odd_columns - x, side[1][r], side[0][r]);
+#pragma GCC unroll 2
+        for (int r = 0; r < 2; ++r) {
+          const Vector below = whole[r] ? side[0][2 * r + 1] : side[0][2 * r],
+                       below_odd = whole[r] ? side[1][2 * r + 1] : side[1][2 * r];
+          pooled(side[0][2 * r], side[1][2 * r], below, below_odd, Vector::all(slope), rising)
+              .store(planes[r] + (first + o) * kStep);
         }
       }
     }
