@@ -78,11 +78,12 @@ inline void multiply_columns(const float* src, std::ptrdiff_t pitch, const float
     }
 }
 
-// PReLU and the maximum of a window. A rising PReLU may come after the maximum: the same value.
-inline Vector pooled(Vector a, Vector b, Vector c, Vector d, Vector slope, bool rising) {
-  if (rising) return Vector::prelu(Vector::max(Vector::max(a, b), Vector::max(c, d)), slope);
-  return Vector::max(Vector::max(Vector::prelu(a, slope), Vector::prelu(b, slope)),
-                     Vector::max(Vector::prelu(c, slope), Vector::prelu(d, slope)));
+// Bias, PReLU and the maximum of a window. The bias, and a PReLU that rises, may come after the maximum: the
+// same value.
+inline Vector pooled(Vector a, Vector b, Vector c, Vector d, Vector bias, Vector slope, bool rising) {
+  if (rising) return Vector::prelu(Vector::max(Vector::max(a, b), Vector::max(c, d)) + bias, slope);
+  return Vector::max(Vector::max(Vector::prelu(a + bias, slope), Vector::prelu(b + bias, slope)),
+                     Vector::max(Vector::prelu(c + bias, slope), Vector::prelu(d + bias, slope)));
 }
 
 // Pooled rows 2 tile and 2 tile + 1 into their places of dst{kRing, pitch, kNarrow}.
@@ -105,17 +106,14 @@ inline void convolve_1(const PnetWeights& weights, const Columns1& k, int tile, 
         const bool rising = slope >= 0;
         Vector side[2][kTile];
 #pragma GCC unroll 2
-        for (int s = 0; s < 2; ++s) {
-          inverse(sums[o][s], side[s]);
-          for (Vector& y : side[s]) y = y + bias;
-        }
+        for (int s = 0; s < 2; ++s) inverse(sums[o][s], side[s]);
         if (x + kStep > odd_columns)
           for (int r = 0; r < kTile; ++r) side[1][r] = Vector::first(odd_columns - x, side[1][r], side[0][r]);
 #pragma GCC unroll 2
         for (int r = 0; r < 2; ++r) {
           const Vector below = whole[r] ? side[0][2 * r + 1] : side[0][2 * r],
                        below_odd = whole[r] ? side[1][2 * r + 1] : side[1][2 * r];
-          pooled(side[0][2 * r], side[1][2 * r], below, below_odd, Vector::all(slope), rising)
+          pooled(side[0][2 * r], side[1][2 * r], below, below_odd, bias, Vector::all(slope), rising)
               .store(planes[r] + (first + o) * kStep);
         }
       }
