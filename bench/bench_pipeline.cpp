@@ -4,11 +4,10 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "bench/arguments.h"
 #include "src/adaface.hpp"
 
 namespace {
@@ -17,30 +16,6 @@ struct Arguments {
   std::string model, detector, image;
   int threads = 1;
 };
-
-// Takes ours out of argv. False for one that nobody knows.
-bool parse(int argc, char** argv, Arguments& arguments) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    const auto value_of = [&](std::string_view name, std::string& value) {
-      if (!argument.starts_with(name)) return false;
-      value = argument.substr(name.size());
-      return true;
-    };
-    std::string threads;
-    if (value_of("--threads=", threads))
-      arguments.threads = std::atoi(threads.c_str());
-    else if (!value_of("--model=", arguments.model) && !value_of("--detector=", arguments.detector) &&
-             !value_of("--image=", arguments.image)) {
-      std::fprintf(
-          stderr,
-          "error: %s: unknown, expected --model=, --detector=, --image=, --threads= or --benchmark_...\n",
-          argv[i]);
-      return false;
-    }
-  }
-  return arguments.threads >= 1;
-}
 
 void add_embed(const adaface::Weights& weights, int threads, std::size_t batch) {
   const std::string name = "embed/" + weights.info().architecture + "/batch:" + std::to_string(batch);
@@ -101,7 +76,11 @@ void add_detect(const std::string& path, const adaface::Weights& weights, int th
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   Arguments arguments;
-  if (!parse(argc, argv, arguments)) return 2;
+  const adaface::bench::Option options[] = {{.name = "model", .text = &arguments.model},
+                                            {.name = "detector", .text = &arguments.detector},
+                                            {.name = "image", .text = &arguments.image},
+                                            {.name = "threads", .number = &arguments.threads}};
+  if (!adaface::bench::parse(argc, argv, options)) return 2;
   try {
     if (!arguments.model.empty())
       for (std::size_t batch : {1, 8})

@@ -12,6 +12,7 @@
 #include "kernels/convolution.h"
 #include "kernels/pnet.h"
 #include "kernels/resize.h"
+#include "kernels/winograd.h"
 
 namespace adaface::kernels {
 
@@ -65,12 +66,20 @@ struct Kernels {
   void (*scale_shift)(const float* src, const float* scale, const float* shift, float* dst, int blocks,
                       int pixels, int block);
 
+  // The same, rounded to bfloat16 (nearest, ties to even); without scale and shift, both null, only rounded.
+  void (*to_bf16)(const float* src, const float* scale, const float* shift, std::uint16_t* dst, int blocks,
+                  int pixels, int block);
+
   // data[i] *= slope[channel] where it is negative; in place.
   void (*prelu)(float* data, const float* slope, int blocks, int pixels, int block);
 
   // dst[o] = bias[o] + sum over i < inputs of weights[o * inputs + i] * src[i], summed in double.
   void (*linear)(const float* src, const float* weights, const float* bias, int inputs, int outputs,
                  float* dst);
+
+  // dst[o] = (sum over i < inputs of rows[o * inputs + i] * src[i]) * scale[o] + bias[o], summed in float32.
+  void (*dense)(const float* src, const float* rows, int inputs, int outputs, const float* scale,
+                const float* bias, float* dst);
 
   // dst{blocks, ceil(height / stride), ceil(width / stride)}: every stride-th pixel.
   void (*subsample)(const float* src, int blocks, int height, int width, int block, int stride, float* dst);
@@ -102,6 +111,12 @@ struct Kernels {
   // Does float multiply-adds in registers alone, in proportion to `rounds`, and returns how many: timed, it
   // is what this CPU reaches at best, to compare layers with.
   double (*multiply_adds)(int rounds);
+  // The same of bfloat16 factors and float sums; without an instruction for it, what float factors reach.
+  double (*multiply_adds_bf16)(int rounds);
+
+  // The exclusive or of all words, which takes hardly more than reading them: timed, it is the bandwidth of
+  // wherever src lies. `from_memory` chooses what is fastest from there.
+  std::uint64_t (*read_words)(const std::uint64_t* src, std::size_t count, bool from_memory);
 };
 
 // The table for this CPU. Capped by the environment variable ADAFACE_MAX_ISA (reference, sse41, avx2,
@@ -110,5 +125,12 @@ const Kernels& select();
 
 // The definitions, on every CPU.
 const Kernels& definitions();
+
+// The Winograd kernels (winograd.h) of this CPU for activations in blocks of 8 or 16 channels, under the same
+// cap; null: none is faster than a direct convolution.
+const WinogradKernels* winograd(int block);
+
+// Their definitions, on every CPU: the layouts of the versions for blocks of 8 or 16.
+const WinogradKernels& winograd_definition(int block);
 
 }  // namespace adaface::kernels

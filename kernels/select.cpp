@@ -20,10 +20,19 @@ Isa cap() {
                              : Isa::avx512;
 }
 
+bool has_avx2() {
+  return cap() >= Isa::avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+bool has_avx512() {
+  return cap() >= Isa::avx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
 Kernels for_this_cpu() {
   Kernels table = definitions();
-  const Isa most = cap();
-  if (most >= Isa::sse41 && __builtin_cpu_supports("sse4.1")) {
+  if (cap() >= Isa::sse41 && __builtin_cpu_supports("sse4.1")) {
     table.pack_strip = x86::pack_strip_sse41;
     table.resize_across = x86::resize_across_sse41;
     table.resize_down = x86::resize_down_sse41;
@@ -31,37 +40,57 @@ Kernels for_this_cpu() {
     table.convolve = x86::convolve_sse41;
     table.pool = x86::pool_sse41;
   }
-  if (most >= Isa::avx2 && __builtin_cpu_supports("avx2")) {
+  if (has_avx2()) {
     table.dot_products = x86::dot_products_avx2;
     table.resize_across = x86::resize_across_avx2;
     table.resize_down = x86::resize_down_avx2;
-    if (__builtin_cpu_supports("fma")) {
-      table.pnet = x86::pnet_avx2;
-      table.convolve = x86::convolve_avx2;
-      table.pool = x86::pool_avx2;
-      table.multiply_adds = x86::multiply_adds_avx2;
-    }
+    table.pnet = x86::pnet_avx2;
+    table.convolve = x86::convolve_avx2;
+    table.pool = x86::pool_avx2;
+    table.read_words = x86::read_words_avx2;
+    table.multiply_adds = table.multiply_adds_bf16 = x86::multiply_adds_avx2;
+    table.dense = x86::dense_avx2;
   }
-  if (most >= Isa::avx512 && __builtin_cpu_supports("avx512f")) {
-    table.multiply_adds = x86::multiply_adds_avx512;
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
-      table.pnet = x86::pnet_avx512;
-      table.convolve = x86::convolve_avx512;
-      table.pool = x86::pool_avx512;
-    }
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni")) {
+  if (has_avx512()) {
+    table.pnet = x86::pnet_avx512;
+    table.convolve = x86::convolve_avx512;
+    table.pool = x86::pool_avx512;
+    table.multiply_adds = table.multiply_adds_bf16 = x86::multiply_adds_avx512;
+    if (__builtin_cpu_supports("avx512bf16")) table.multiply_adds_bf16 = x86::multiply_adds_avx512bf16;
+    table.read_words = x86::read_words_avx512;
+    table.to_bf16 = x86::to_bf16_avx512;
+    table.dense = x86::dense_avx512;
+    table.dot_products = x86::dot_products_avx512bw;
+    if (__builtin_cpu_supports("avx512vnni")) {
+      table.dot_products = x86::dot_products_avx512vnni;
       table.resize_across = x86::resize_across_vnni;
       table.resize_down = x86::resize_down_vnni;
     }
-    if (__builtin_cpu_supports("avx512bw"))
-      table.dot_products =
-          __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni : x86::dot_products_avx512bw;
   }
   return table;
 }
 
+WinogradKernels winograd_avx512() {
+  WinogradKernels kernels = x86::kWinogradAvx512;
+  if (__builtin_cpu_supports("avx512bf16")) {
+    kernels.input_bf16 = x86::winograd_input_bf16;
+    kernels.multiply_bf16 = x86::winograd_multiply_bf16;
+  }
+  return kernels;
+}
+
 }  // namespace
+
+const WinogradKernels* winograd(int block) {
+  static const WinogradKernels kAvx512 = winograd_avx512();
+  if (block == x86::kWinogradAvx512.block && has_avx512()) return &kAvx512;
+  if (block == x86::kWinogradAvx2.block && has_avx2()) return &x86::kWinogradAvx2;
+  return nullptr;
+}
+
+const WinogradKernels& winograd_definition(int block) {
+  return block == reference::kWinograd16.block ? reference::kWinograd16 : reference::kWinograd8;
+}
 
 const Kernels& definitions() {
   static constexpr Kernels kTable = {
@@ -73,14 +102,18 @@ const Kernels& definitions() {
       .pool = reference::pool,
       .warp_affine = reference::warp_affine,
       .scale_shift = reference::scale_shift,
+      .to_bf16 = reference::to_bf16,
       .prelu = reference::prelu,
       .linear = reference::linear,
+      .dense = reference::dense,
       .subsample = reference::subsample,
       .max_pool = reference::max_pool,
       .global_average = reference::global_average,
       .gate_add = reference::gate_add,
       .dot_products = reference::dot_products,
       .multiply_adds = reference::multiply_adds,
+      .multiply_adds_bf16 = reference::multiply_adds,
+      .read_words = reference::read_words,
   };
   return kTable;
 }

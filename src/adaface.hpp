@@ -92,8 +92,8 @@ void write_image(const std::filesystem::path& path, const ImageView& image, int 
 std::vector<std::byte> encode_png(const ImageView& image);
 std::vector<std::byte> encode_jpeg(const ImageView& image, int quality = 92);
 
-// 8-bit bilinear as Pillow computes it: antialiased where it shrinks. Throws invalid_argument for an empty view
-// or a side outside 1 to 65535.
+// 8-bit bilinear as Pillow computes it: antialiased where it shrinks. Throws invalid_argument for an empty
+// view or a side outside 1 to 65535.
 Image resize_image(const ImageView& image, int width, int height);
 
 // A whole file. Throws not_found, io, limit when it is larger than max_bytes.
@@ -233,37 +233,25 @@ struct Embedding {
 // Cosine of the angle between two embeddings of the same model, in [-1, 1]; summed in double.
 double similarity(const Embedding& a, const Embedding& b);
 
+// Of the multiplications; sums are float32 in either case. bf16 keeps 8 bits of each factor: about twice as
+// fast, cosine to the float32 embedding about 0.9999. Embeddings of one precision should be compared with the
+// same.
+enum class Precision { f32, bf16 };
+
+// fast: the fastest implementation of every layer; the transformed weights occupy about three times the file.
+// small: little more memory than the float32 weights (half of that with bf16), at about twice the time.
+enum class PlanKind { fast, small };
+
 struct EmbedderOptions {
   int threads = 0;  // 0 to 1024, 0: available_cpus()
-};
-
-// One layer of a planned network, and its time when profiled.
-struct LayerProfile {
-  std::string name;            // "stage3.unit07.conv1"
-  std::string kind;            // "convolution", "batch_norm", "subsample", "squeeze_excite", "linear"
-  std::string shape;           // "256x14x14 -> 256x14x14 k3 s1"
-  std::string implementation;  // as the backend names it
-  double multiply_adds = 0;    // of useful work, one image
-  double bytes = 0;            // weights and activations read and written once, one image
-  double run_ms_min = 0, run_ms_median = 0;  // inside whole runs
-  // Repeated alone, its data in cache. A convolution: the backend's primitive (bias and residual sum
-  // included) without the PReLU that `run` counts.
-  double alone_ms_min = 0, alone_ms_median = 0;
-};
-
-struct NetworkProfile {
-  std::vector<LayerProfile> layers;
-  double total_ms_min = 0, total_ms_median = 0;  // whole runs, unprofiled
-  double convolutions_ms_min = 0,
-         convolutions_ms_median = 0;  // all convolutions alone, one round after the other
-  double peak_gflops = 0;  // float multiply-adds in registers alone on as many threads, each counted as two
-  int threads = 1;
-  int repetitions = 0;
+  Precision precision = Precision::f32;
+  PlanKind plan = PlanKind::fast;
 };
 
 class Embedder {
  public:
-  // Throws invalid_argument when the weights are not an IR network's; corrupt.
+  // Throws invalid_argument when the weights are not an IR network's; corrupt; unsupported when the CPU does
+  // not multiply bf16.
   explicit Embedder(const Weights& weights, const EmbedderOptions& options = {});
   ~Embedder();
   Embedder(Embedder&&) noexcept;
@@ -275,13 +263,73 @@ class Embedder {
   Embedding embed(const ImageView& crop);
   std::vector<Embedding> embed(std::span<const ImageView> crops);
 
-  // Times `repetitions` whole runs of one crop and every layer alone, interleaved. Takes seconds.
-  NetworkProfile profile(int repetitions = 10);
-
  private:
   struct Session;
   std::unique_ptr<Session> session_;
 };
+
+// ---- Timing layer by layer
+// ---------------------------------------------------------------------------------------------------
+
+// What a machine reaches at best on some number of threads, measured.
+struct MachineLimits {
+  double peak_gflops = 0;  // multiply-adds in registers alone, in the precision in use; each counted as two
+  double l1_gb_s = 0, l2_gb_s = 0, l3_gb_s = 0, memory_gb_s = 0;  // reading, 1e9 bytes a second
+  std::size_t l1_bytes = 0, l2_bytes = 0, l3_bytes = 0;           // of those threads' caches together
+};
+
+// One layer of a planned network, and its time.
+struct LayerProfile {
+  std::string name;            // "stage3.unit07.conv1"
+  std::string kind;            // "convolution", "batch_norm", "subsample", "squeeze_excite", "linear"
+  std::string shape;           // "256x14x14 -> 256x14x14 k3 s1"
+  std::string implementation;  // as the backend names it
+  // Of the useful work (a direct convolution's), and as the implementation carries them out: more where
+  // channels are padded, fewer with Winograd's algorithm. Of the whole batch, as all that follows.
+  double multiply_adds = 0, executed_multiply_adds = 0;
+  double activation_bytes = 0, weight_bytes = 0;  // each read or written once
+  double run_ms_min = 0, run_ms_median = 0;       // between its neighbours
+  // Repeated alone, its data in cache. A convolution: the backend's primitive (bias and residual sum
+  // included) without the PReLU that `run` counts.
+  double alone_ms_min = 0, alone_ms_median = 0;
+  // The machine's limits, between neighbours: no layer takes less than the greater of the two. Executed
+  // multiply-adds at the peak; bytes at the rate of `level`, the level of memory that takes longest.
+  double compute_ms = 0, bandwidth_ms = 0;
+  std::string level;  // "L1", "L2", "L3" or "memory"
+
+  double limit_ms() const { return compute_ms > bandwidth_ms ? compute_ms : bandwidth_ms; }
+  std::string bound_by() const { return compute_ms > bandwidth_ms ? "compute" : level; }
+};
+
+struct NetworkProfile {
+  std::vector<LayerProfile> layers;
+  MachineLimits limits;
+  double total_ms_min = 0, total_ms_median = 0;    // whole runs, undisturbed
+  double layers_ms_min = 0, layers_ms_median = 0;  // the sum over one pass of layers, each timed
+  double between_ms_median = 0;  // a whole run less the pass of layers after it: what falls between them
+  double convolutions_ms_min = 0,
+         convolutions_ms_median = 0;  // all convolutions alone, one round after the other
+  int batch = 1;
+  Precision precision = Precision::f32;
+  int threads = 1;
+  int repetitions = 0;
+};
+
+struct ProfileOptions {
+  // An embedding network's name, or empty: what the weights hold. Of a detector's: "pnet", "rnet" or "onet".
+  std::string network{};
+  int side = 0;   // of P-Net's square input, even, 12 to 1024 pixels; 0: what the detector uses most
+  int batch = 1;  // images in one run; only 1 is supported
+  Precision precision = Precision::f32;  // of an embedding network, as EmbedderOptions have it
+  PlanKind plan = PlanKind::fast;
+  int threads = 0;       // inside the layers; 0 to 1024, 0: available_cpus()
+  int repetitions = 10;  // rounds, >= 1
+};
+
+// Times whole runs, every layer between its neighbours, every layer alone, and the machine's limits in turn,
+// round after round. Takes seconds, and some hundred megabytes while it lasts. Throws invalid_argument for
+// options out of range and for a network that the weights do not hold; corrupt.
+NetworkProfile profile_layers(const Weights& weights, const ProfileOptions& options = {});
 
 // ---- All of it
 // ---------------------------------------------------------------------------------------------------
@@ -296,7 +344,9 @@ struct EngineOptions {
   std::filesystem::path detector{};  // MTCNN's .afw
   DetectorOptions detection{};       // its mode also rules alignment
   FaceSelection faces = FaceSelection::all;
-  int threads = 0;  // replaces detection.threads; 0: available_cpus()
+  int threads = 0;                       // replaces detection.threads; 0: available_cpus()
+  Precision precision = Precision::f32;  // of the embedding
+  PlanKind plan = PlanKind::fast;        // likewise
 };
 
 class Engine {

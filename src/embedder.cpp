@@ -1,14 +1,11 @@
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
-#include "kernels/kernels.h"
 #include "src/adaface.hpp"
 #include "src/image/view.h"
 #include "src/iresnet/iresnet.h"
-#include "src/nn/onednn_backend.h"
+#include "src/nn/open_mp.h"
 #include "src/nn/thread_pool.h"
 #include "src/weights_state.h"
 
@@ -57,6 +54,19 @@ double similarity(const Embedding& a, const Embedding& b) {
   return std::clamp(sum, -1.0, 1.0);
 }
 
+std::shared_ptr<const nn::Plan> plan_embedder(Weights::State& state, const EmbedderOptions& options,
+                                              nn::ThreadPool& pool) {
+  // Parts for every thread that there could be: sessions of different thread counts then share one copy of
+  // the packed weights, and more parts than threads cost nothing (32 against 1 on one thread: within 1 %).
+  const nn::PlanOptions planning{.threads = std::max(pool.threads(), available_cpus()),
+                                 .precision = options.precision,
+                                 .kind = options.plan,
+                                 // A file of 16 bits asks for little memory.
+                                 .half_weights = state.file.info().storage != weights::DataType::f32};
+  return state.plan(
+      "iresnet", planning, [&] { return iresnet::describe(state.file); }, &pool);
+}
+
 struct Embedder::Session {
   Session(const Weights& weights, const EmbedderOptions& options)
       : state(weights.state()), pool(nn::thread_count(options.threads), nn::enter_worker_thread) {
@@ -65,17 +75,14 @@ struct Embedder::Session {
       throw Error(ErrorCode::invalid_argument,
                   state->name + ": holds mtcnn, expected an embedding network (ir_18 to ir_101)");
     order = info.color == weights::ColorOrder::bgr ? ChannelOrder::bgr : ChannelOrder::rgb;
-    // Parts for every thread that there could be: sessions of different thread counts then share one copy of
-    // the packed weights, and more parts than threads cost nothing (32 against 1 on one thread: within 1 %).
-    const int parts = std::max(pool.threads(), available_cpus());
-    plan = state->plan("iresnet", parts, [&] { return iresnet::describe(state->file); });
-    sessions.push_back(plan->create_session());
+    plan = plan_embedder(*state, options, pool);
+    sessions.push_back(plan->create_session(pool.threads()));
   }
 
   // The other threads' arenas come with the first batch: a product that embeds one crop at a time never pays
   // for them.
   void grow(std::size_t count) {
-    while (sessions.size() < count) sessions.push_back(plan->create_session());
+    while (sessions.size() < count) sessions.push_back(plan->create_session(1));
   }
 
   Embedding embed(const ImageView& crop, nn::Session& session, nn::ThreadPool* threads) {
@@ -128,93 +135,6 @@ std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
   for (std::size_t i = spread; i < crops.size(); ++i)
     embeddings[i] = s.embed(crops[i], *s.sessions[0], &s.pool);
   return embeddings;
-}
-
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double milliseconds(Clock::time_point since) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - since).count();
-}
-
-struct Times {
-  std::vector<double> all;
-  double min() const { return *std::min_element(all.begin(), all.end()); }
-  double median() {
-    std::nth_element(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2), all.end());
-    return all[all.size() / 2];
-  }
-};
-
-double peak_gflops(nn::ThreadPool& pool) {
-  constexpr int kRounds = 250'000;  // about a millisecond: waking a thread must not count
-  std::vector<double> done(static_cast<std::size_t>(pool.threads()));
-  const Clock::time_point start = Clock::now();
-  pool.run(pool.threads(),
-           [&](int i, int) { done[static_cast<std::size_t>(i)] = kernels::select().multiply_adds(kRounds); });
-  return 2e-6 * std::accumulate(done.begin(), done.end(), 0.0) / milliseconds(start);
-}
-
-}  // namespace
-
-NetworkProfile Embedder::profile(int repetitions) {
-  if (repetitions < 1)
-    throw Error(ErrorCode::invalid_argument,
-                "repetitions is " + std::to_string(repetitions) + ", expected >= 1");
-  const nn::SingleThreadedScope scope;
-  Session& s = *session_;
-  nn::Session& session = *s.sessions[0];
-  nn::ThreadPool* pool = &s.pool;
-  std::fill_n(session.input(), 3 * kPlane, 0.25f);
-  const std::span<const nn::LayerInfo> infos = s.plan->layers();
-  const int count = static_cast<int>(infos.size());
-  std::vector<Times> within(infos.size()), alone(infos.size());
-  Times whole, convolutions;
-  session.run(pool);
-  // Everything in turn in every round: what slows the machine for a while slows each of the figures alike.
-  double peak = 0;
-  for (int round = 0; round < repetitions; ++round) {
-    Clock::time_point start = Clock::now();
-    session.run(pool);
-    whole.all.push_back(milliseconds(start));
-    for (int i = 0; i < count; ++i) {
-      // As often as layers are timed: both keep their best moment.
-      if (i % 4 == 0) peak = std::max(peak, peak_gflops(*pool));
-      start = Clock::now();
-      session.run_layer(i, pool);
-      within[static_cast<std::size_t>(i)].all.push_back(milliseconds(start));
-    }
-    double sum = 0;
-    for (int i = 0; i < count; ++i) {
-      for (int repeat = 0; repeat < 3; ++repeat) {
-        start = Clock::now();
-        session.run_layer(i, pool, true);
-        const double ms = milliseconds(start);
-        // The first of the three brings the layer's data into the cache.
-        if (repeat == 0) continue;
-        alone[static_cast<std::size_t>(i)].all.push_back(ms);
-        // The mean, not the better of the two: whole runs meet a busy machine as often.
-        if (infos[static_cast<std::size_t>(i)].kind == nn::LayerKind::convolution) sum += ms / 2;
-      }
-    }
-    convolutions.all.push_back(sum);
-  }
-  NetworkProfile profile{.layers = {},
-                         .total_ms_min = whole.min(),
-                         .total_ms_median = whole.median(),
-                         .convolutions_ms_min = convolutions.min(),
-                         .convolutions_ms_median = convolutions.median(),
-                         .peak_gflops = peak,
-                         .threads = s.pool.threads(),
-                         .repetitions = repetitions};
-  for (std::size_t i = 0; i < infos.size(); ++i) {
-    const nn::LayerInfo& info = infos[i];
-    profile.layers.push_back({info.name, nn::to_string(info.kind), info.shape, info.implementation,
-                              info.multiply_adds, info.bytes, within[i].min(), within[i].median(),
-                              alone[i].min(), alone[i].median()});
-  }
-  return profile;
 }
 
 }  // namespace adaface

@@ -15,7 +15,9 @@ struct Engine::Session {
   Session(const Weights& model, const Weights& detector_weights, const EngineOptions& engine_options)
       : options(engine_options),
         detector(detector_weights, detection_of(engine_options)),
-        embedder(model, {.threads = engine_options.threads}) {}
+        embedder(model, {.threads = engine_options.threads,
+                         .precision = engine_options.precision,
+                         .plan = engine_options.plan}) {}
 
   EngineOptions options;
   Detector detector;

@@ -1,16 +1,37 @@
 #include "src/weights_state.h"
 
-#include "src/nn/onednn_backend.h"
+#include "src/nn/cpu_backend.h"
+#include "src/nn/thread_pool.h"
 
 namespace adaface {
 
-std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, int threads,
-                                                     const std::function<nn::Network()>& describe) {
+std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, const nn::PlanOptions& options,
+                                                     const std::function<nn::Network()>& describe,
+                                                     nn::ThreadPool* pool) {
   const std::lock_guard lock(mutex_);
-  std::weak_ptr<const nn::Plan>& known = plans_[{key, threads}];
+  std::weak_ptr<const nn::Plan>& known = plans_[{key, options}];
   std::shared_ptr<const nn::Plan> plan = known.lock();
-  if (!plan) known = plan = nn::plan_onednn(describe(), threads);
+  if (!plan) {
+    verify(pool, (options.precision == Precision::f32 || options.kind == PlanKind::fast) &&
+                     file.info().storage == weights::DataType::f32);
+    known = plan = nn::plan_cpu(describe(), options, pool);
+  }
   return plan;
+}
+
+void Weights::State::verify(nn::ThreadPool* pool, bool keep) const {
+  if (keep) file.prefetch();
+  const std::span<const weights::TensorView> tensors = file.tensors();
+  const auto verify_one = [&](int task, int) {
+    // From the end, where the largest one lies: no thread is left alone with it.
+    const weights::TensorView& tensor = tensors[tensors.size() - 1 - static_cast<std::size_t>(task)];
+    file.verify(tensor);
+    if (!keep) file.release(tensor);
+  };
+  if (pool)
+    pool->run(static_cast<int>(tensors.size()), verify_one);
+  else
+    for (int task = 0; task < static_cast<int>(tensors.size()); ++task) verify_one(task, 0);
 }
 
 Weights Weights::load(const std::filesystem::path& path) {

@@ -17,17 +17,25 @@ namespace adaface {
 struct Weights::State {
   explicit State(const std::filesystem::path& path) : file(path), name(io::printable(path)) {}
 
-  // The plan of network `key` for `threads`, made by `describe` when no session holds one already.
-  // Thread-safe.
-  std::shared_ptr<const nn::Plan> plan(const std::string& key, int threads,
-                                       const std::function<nn::Network()>& describe);
+  // The plan of network `key`, made of what `describe` gives when no session holds one already; `pool` shares
+  // out that work. Thread-safe.
+  std::shared_ptr<const nn::Plan> plan(const std::string& key, const nn::PlanOptions& options,
+                                       const std::function<nn::Network()>& describe,
+                                       nn::ThreadPool* pool = nullptr);
 
   const weights::AfwFile file;
   const std::string name;
 
  private:
+  // Every tensor, shared out; throws corrupt. `keep`: they will be read again soon.
+  void verify(nn::ThreadPool* pool, bool keep) const;
+
   std::mutex mutex_;
-  std::map<std::pair<std::string, int>, std::weak_ptr<const nn::Plan>> plans_;
+  std::map<std::pair<std::string, nn::PlanOptions>, std::weak_ptr<const nn::Plan>> plans_;
 };
+
+// The embedding network of these weights, as all sessions over them share it. Precondition: they hold one.
+std::shared_ptr<const nn::Plan> plan_embedder(Weights::State& state, const EmbedderOptions& options,
+                                              nn::ThreadPool& pool);
 
 }  // namespace adaface

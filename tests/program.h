@@ -57,8 +57,8 @@ class Fixture {
   }
 
   // adaface with the models of this run.
-  Result adaface(const std::vector<std::string>& arguments) {
-    return run(ADAFACE_CLI, arguments, "ADAFACE_HOME=" + quoted(home().string()));
+  Result adaface(const std::vector<std::string>& arguments, const std::string& environment = "") {
+    return run(ADAFACE_CLI, arguments, "ADAFACE_HOME=" + quoted(home().string()) + " " + environment);
   }
 
   const fs::path& home() {

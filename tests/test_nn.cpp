@@ -10,8 +10,9 @@
 #include <doctest/doctest.h>
 
 #include "src/error.hpp"
+#include "src/nn/cpu_backend.h"
 #include "src/nn/network.h"
-#include "src/nn/onednn_backend.h"
+#include "src/nn/open_mp.h"
 #include "src/nn/plan.h"
 #include "src/nn/thread_pool.h"
 
@@ -39,12 +40,14 @@ struct Case {
 struct Filled {
   Floats weights, bias, slope;
   ConvolutionWeights describe(std::size_t row) const {
-    return {[this, row](int first, int count, float* dst) {
-              std::copy_n(
-                  weights.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(first) * row),
+    ConvolutionWeights result;
+    result.fill = [this, row](int first, int count, float* dst) {
+      std::copy_n(weights.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(first) * row),
                   static_cast<std::size_t>(count) * row, dst);
-            },
-            bias, slope};
+    };
+    result.bias = bias;
+    result.slope = slope;
+    return result;
   }
 };
 
@@ -137,8 +140,8 @@ TEST_CASE("convolutions on awkward shapes, split any way") {
     Floats one_thread;
     for (const int threads : {1, 2, 3, 8}) {
       ThreadPool pool(threads, enter_worker_thread);
-      const auto plan = plan_onednn(net, threads);
-      const auto session = plan->create_session();
+      const auto plan = plan_cpu(net, {.threads = threads});
+      const auto session = plan->create_session(threads);
       std::copy(src.begin(), src.end(), session->input());
       session->run(&pool);
       const Floats actual = planar(session->output(), plan->output());
@@ -172,7 +175,7 @@ TEST_CASE("residual, batch norm, subsample: the residual stream in place") {
   const Floats expected = convolve(conv, normed, f1, sampled, bound);
   for (const int threads : {1, 2}) {
     ThreadPool pool(threads, enter_worker_thread);
-    const auto session = plan_onednn(net, threads)->create_session();
+    const auto session = plan_cpu(net, {.threads = threads})->create_session(threads);
     for (int run = 0; run < 2; ++run) {  // the arena is used again
       std::copy(src.begin(), src.end(), session->input());
       session->run(&pool);
@@ -190,7 +193,7 @@ TEST_CASE("a residual that is read again later is a defect of the network") {
   const Value y = net.convolution("b", x, 1, 1, 0, g.describe(8));
   net.convolution("c", y, 1, 1, 0, g.describe(8), x);
   net.convolution("d", x, 1, 1, 0, g.describe(8));
-  CHECK_THROWS_AS(plan_onednn(net, 1), Error);
+  CHECK_THROWS_AS(plan_cpu(net, {}), Error);
 }
 
 TEST_CASE("pooling in ceil mode, over the valid part only") {
@@ -204,7 +207,7 @@ TEST_CASE("pooling in ceil mode, over the valid part only") {
       Network net;
       net.max_pool("pool", net.convolution("conv", net.add_input({3, 13, 13}), 1, 1, 0, f.describe(3)),
                    window, stride);
-      const auto plan = plan_onednn(net, 1);
+      const auto plan = plan_cpu(net, {});
       const auto session = plan->create_session();
       std::copy(src.begin(), src.end(), session->input());
       session->run(nullptr, height, width);
@@ -246,7 +249,7 @@ TEST_CASE("squeeze and excite") {
     hidden[s] = std::max(hidden[s], 0.0);
   }
   CHECK(hidden[0] + hidden[1] > 0);
-  const auto session = plan_onednn(net, 1)->create_session();
+  const auto session = plan_cpu(net, {})->create_session();
   std::copy(src.begin(), src.end(), session->input());
   session->run();
   const Floats actual = planar(session->output(), {32, 6, 5});
@@ -260,13 +263,13 @@ TEST_CASE("the pool runs every task once, and passes on what they throw") {
   for (const int threads : {1, 2, 5}) {
     ThreadPool pool(threads);
     CHECK(pool.threads() == threads);
-    for (const int count : {0, 1, 2, 7, 1000}) {
+    for (const int count : {0, 1, 2, 7, 1000, (1 << 20) + 5}) {
       std::vector<std::atomic<int>> runs(static_cast<std::size_t>(count));
       pool.run(count, [&](int i, int worker) {
-        CHECK_UNARY(worker >= 0 && worker < threads);
+        if (worker < 0 || worker >= threads) throw std::logic_error("worker");
         ++runs[static_cast<std::size_t>(i)];
       });
-      for (const auto& run : runs) CHECK(run == 1);
+      CHECK(std::ranges::all_of(runs, [](const auto& run) { return run == 1; }));
     }
     std::atomic<int> done = 0;
     CHECK_THROWS_AS(pool.run(100,

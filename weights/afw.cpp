@@ -1,6 +1,8 @@
 #include "weights/afw.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -166,12 +168,14 @@ struct AfwFile::Impl {
   explicit Impl(const std::filesystem::path& file)
       : path(file), name(io::printable(file)), map(file), parsed(parse_afw(map.bytes(), name)) {
     for (const TensorView& tensor : parsed.tensors) by_name.emplace(tensor.name, &tensor);
+    verified = std::make_unique<std::atomic<bool>[]>(parsed.tensors.size());
   }
   std::filesystem::path path;
   std::string name;
   io::MappedFile map;
   ParsedAfw parsed;
   std::unordered_map<std::string_view, const TensorView*> by_name;
+  std::unique_ptr<std::atomic<bool>[]> verified;  // of each tensor
 };
 
 AfwFile::AfwFile(const std::filesystem::path& path) : impl_(std::make_unique<Impl>(path)) {}
@@ -197,25 +201,55 @@ const TensorView& AfwFile::tensor(std::string_view name) const {
   return *found->second;
 }
 
+namespace {
+
+bool all_finite(std::span<const float> values) {
+  // x - x is 0 for finite x and NaN otherwise: sums find any of them without a branch per element. Several,
+  // as one alone would wait for each addition.
+  std::array<float, 16> probes{};
+  std::size_t i = 0;
+  for (; i + probes.size() <= values.size(); i += probes.size())
+    for (std::size_t k = 0; k < probes.size(); ++k) probes[k] += values[i + k] - values[i + k];
+  for (; i < values.size(); ++i) probes[0] += values[i] - values[i];
+  return std::ranges::all_of(probes, [](float probe) { return probe == 0; });
+}
+
+}  // namespace
+
 void AfwFile::verify(const TensorView& tensor) const {
+  std::atomic<bool>& verified =
+      impl_->verified[static_cast<std::size_t>(&tensor - impl_->parsed.tensors.data())];
+  if (verified.load(std::memory_order_acquire)) return;
   const std::string quoted = "tensor \"" + std::string(tensor.name) + "\"";
-  if (XXH3_64bits(tensor.data.data(), tensor.data.size()) != tensor.checksum)
-    corrupt(impl_->name, quoted + ": checksum does not match, its bytes have changed");
+  // In pieces: a value is examined while the checksum has it in cache.
+  constexpr std::size_t kPiece = std::size_t{1} << 16;
+  XXH3_state_t checksum;
+  XXH3_64bits_reset(&checksum);
   const bool variance = tensor.name.ends_with(".variance");
-  const std::uint64_t count = element_count(tensor.shape);
-  std::array<float, 4096> buffer;
-  for (std::uint64_t first = 0; first < count; first += buffer.size()) {
-    const std::span<float> part(buffer.data(), std::min<std::uint64_t>(buffer.size(), count - first));
-    to_float(tensor, first, part);
-    // x - x is 0 for finite x and NaN otherwise: one sum finds any of them without a branch per element.
-    float probe = 0, least = 0;
-    for (float value : part) {
-      probe += value - value;
-      least = std::min(least, value);
+  bool finite = true, negative = false;
+  std::vector<float> buffer;
+  for (std::size_t first = 0; first < tensor.data.size(); first += kPiece) {
+    const std::span<const std::byte> piece =
+        tensor.data.subspan(first, std::min(kPiece, tensor.data.size() - first));
+    XXH3_64bits_update(&checksum, piece.data(), piece.size());
+    std::span<const float> values{reinterpret_cast<const float*>(piece.data()), piece.size() / sizeof(float)};
+    if (tensor.type != DataType::f32) {
+      buffer.resize(piece.size() / size_of(tensor.type));
+      to_float(tensor, first / size_of(tensor.type), buffer);
+      values = buffer;
     }
-    if (probe != 0) corrupt(impl_->name, quoted + " holds a value that is not finite");
-    if (variance && least < 0) corrupt(impl_->name, quoted + " holds a negative variance");
+    finite = finite && all_finite(values);
+    negative = negative || (variance && std::ranges::any_of(values, [](float value) { return value < 0; }));
   }
+  if (XXH3_64bits_digest(&checksum) != tensor.checksum)
+    corrupt(impl_->name, quoted + ": checksum does not match, its bytes have changed");
+  if (!finite) corrupt(impl_->name, quoted + " holds a value that is not finite");
+  if (negative) corrupt(impl_->name, quoted + " holds a negative variance");
+  verified.store(true, std::memory_order_release);
+}
+
+void AfwFile::prefetch() const noexcept {
+  impl_->map.prefetch();
 }
 
 void AfwFile::release(const TensorView& tensor) const noexcept {

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <limits>
 
 #include "kernels/reference/reference.h"
@@ -53,6 +55,17 @@ void scale_shift(const float* src, const float* scale, const float* shift, float
               : scale_shift_block<8>(src, scale, shift, dst, blocks, pixels);
 }
 
+void to_bf16(const float* src, const float* scale, const float* shift, std::uint16_t* dst, int blocks,
+             int pixels, int block) {
+  for (int b = 0; b < blocks; ++b)
+    for (int p = 0; p < pixels; ++p)
+      for (int k = 0; k < block; ++k, ++src, ++dst) {
+        const float value = scale ? *src * scale[b * block + k] + shift[b * block + k] : *src;
+        const auto bits = std::bit_cast<std::uint32_t>(value);
+        *dst = static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+      }
+}
+
 void prelu(float* data, const float* slope, int blocks, int pixels, int block) {
   block == 16 ? prelu_block<16>(data, slope, blocks, pixels) : prelu_block<8>(data, slope, blocks, pixels);
 }
@@ -68,6 +81,15 @@ void linear(const float* src, const float* weights, const float* bias, int input
     double sum = bias[o];
     for (int i = 0; i < inputs; ++i) sum += static_cast<double>(weights[i]) * src[i];
     dst[o] = static_cast<float>(sum);
+  }
+}
+
+void dense(const float* src, const float* rows, int inputs, int outputs, const float* scale,
+           const float* bias, float* dst) {
+  for (int o = 0; o < outputs; ++o, rows += inputs) {
+    float sum = 0;
+    for (int i = 0; i < inputs; ++i) sum += rows[i] * src[i];
+    dst[o] = sum * scale[o] + bias[o];
   }
 }
 
@@ -123,6 +145,12 @@ double multiply_adds(int rounds) {
     for (float& sum : sums) sum = sum * factor + factor;
   for (float sum : sums) unknown = sum;
   return static_cast<double>(kSums) * rounds;
+}
+
+std::uint64_t read_words(const std::uint64_t* src, std::size_t count, bool) {
+  std::uint64_t result = 0;
+  for (std::size_t i = 0; i < count; ++i) result ^= src[i];
+  return result;
 }
 
 }  // namespace adaface::kernels::reference

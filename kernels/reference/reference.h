@@ -24,8 +24,12 @@ void warp_affine(const std::uint8_t* src, int src_width, int src_height, std::pt
 
 void scale_shift(const float* src, const float* scale, const float* shift, float* dst, int blocks, int pixels,
                  int block);
+void to_bf16(const float* src, const float* scale, const float* shift, std::uint16_t* dst, int blocks,
+             int pixels, int block);
 void prelu(float* data, const float* slope, int blocks, int pixels, int block);
 void linear(const float* src, const float* weights, const float* bias, int inputs, int outputs, float* dst);
+void dense(const float* src, const float* rows, int inputs, int outputs, const float* scale,
+           const float* bias, float* dst);
 void subsample(const float* src, int blocks, int height, int width, int block, int stride, float* dst);
 void max_pool(const Kernels::MaxPool& shape, const float* src, float* dst);
 void global_average(const float* src, int blocks, int pixels, int block, float* dst);
@@ -36,5 +40,8 @@ void pnet(const PnetWeights& weights, const PnetPart& part, float* scratch);
 void dot_products(const std::uint8_t* rows, std::size_t blocks, const std::int8_t* queries,
                   std::size_t query_count, std::size_t length, std::int32_t* dst);
 double multiply_adds(int rounds);
+std::uint64_t read_words(const std::uint64_t* src, std::size_t count, bool from_memory);
+
+extern const WinogradKernels kWinograd8, kWinograd16;
 
 }  // namespace adaface::kernels::reference

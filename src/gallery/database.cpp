@@ -79,6 +79,7 @@ void Database::open(const char* name, int flags) {
     sqlite3_limit(handle_, SQLITE_LIMIT_ATTACHED, 0);
     sqlite3_limit(handle_, SQLITE_LIMIT_WORKER_THREADS, 0);
     sqlite3_progress_handler(handle_, kWorkStep, out_of_work, &work_left_);
+    // Automatic indices: SQLite would copy all faces into one of its own, in memory, for cheaper than ours.
     execute(
         "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA synchronous=FULL; "
         "PRAGMA secure_delete=ON; PRAGMA automatic_index=OFF");

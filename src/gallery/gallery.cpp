@@ -47,21 +47,18 @@ void visit_faces(gallery::Database& database, F&& visit) {
   }
 }
 
+// visit(database, face), each face once: what has been visited cannot be taken back when the file proves to
+// have changed.
 template <typename State, typename F>
-void visit_faces(State& state, F&& visit) {
+void visit_faces_once(State& state, F&& visit) {
   bool begun = false;
   state.read([&](gallery::Database& database) {
-    // What has been visited cannot be taken back when the file proves to have changed.
     if (begun)
       throw Error(ErrorCode::io, state.label + ": was written while it was read, and may not be locked here");
-    // SQLite would copy all faces into an index of its own, in memory, which it takes for cheaper than ours.
-    database.execute("PRAGMA automatic_index=OFF");
-    gallery::Statement row = database.query(gallery::kFaces, "face", 1);
-    while (row.step()) {
-      database.take(gallery::kUnitBytes);
+    visit_faces(database, [&](const GalleryFace& face) {
       begun = true;
-      visit(database, gallery::read_face(row));
-    }
+      visit(database, face);
+    });
     return true;
   });
 }
@@ -156,12 +153,12 @@ std::vector<GalleryFace> Gallery::faces() const {
 }
 
 void Gallery::for_each_face(const std::function<void(const GalleryFace&)>& visit) const {
-  visit_faces(*state_, [&](gallery::Database&, const GalleryFace& face) { visit(face); });
+  visit_faces_once(*state_, [&](gallery::Database&, const GalleryFace& face) { visit(face); });
 }
 
 void Gallery::for_each_face(const std::function<void(const GalleryFace&, const Photograph&)>& visit) const {
   Photograph photograph;
-  visit_faces(*state_, [&](gallery::Database& database, const GalleryFace& face) {
+  visit_faces_once(*state_, [&](gallery::Database& database, const GalleryFace& face) {
     if (face.photograph.native() != photograph.path.native()) {
       gallery::Statement row = database.query(kPhotographByPath, "photograph", 1);
       row.bind(1, std::string_view(face.photograph.native()));

@@ -146,6 +146,12 @@ MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
+void MappedFile::prefetch() const noexcept {
+#ifdef MADV_POPULATE_READ
+  if (data_) ::madvise(const_cast<std::byte*>(data_), size_, MADV_POPULATE_READ);
+#endif
+}
+
 void MappedFile::release(const std::byte* data, std::size_t size) const noexcept {
   const std::uintptr_t page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const std::uintptr_t begin = reinterpret_cast<std::uintptr_t>(data) / page * page;
@@ -167,9 +173,8 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
   struct stat status;
   if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
     throw Error(ErrorCode::io, printable(path) + ": is not a regular file, which alone can be replaced");
-  const std::filesystem::path parent = path_.parent_path().empty() ? "." : path_.parent_path();
   // Without a name until it is complete: whatever ends the process, nothing is left behind.
-  fd_ = ::open(parent.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+  fd_ = ::open(directory().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
   if (fd_ >= 0 && ::access(own_link().c_str(), F_OK) == 0) return;
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   // Not every file system can do that, and /proc may be missing.
@@ -177,6 +182,10 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
     fd_ = ::open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     return fd_ >= 0;
   });
+}
+
+std::filesystem::path AtomicFile::directory() const {
+  return path_.parent_path().empty() ? "." : path_.parent_path();
 }
 
 std::string AtomicFile::own_link() const {
@@ -222,9 +231,8 @@ void AtomicFile::commit() {
   temporary_.clear();
   // The rename itself lasts only once its directory is synced; a file system that refuses this has still
   // renamed.
-  const std::filesystem::path parent = path_.parent_path().empty() ? "." : path_.parent_path();
-  const Descriptor directory{::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (directory.fd >= 0) ::fsync(directory.fd);
+  const Descriptor parent{::open(directory().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (parent.fd >= 0) ::fsync(parent.fd);
 }
 
 }  // namespace adaface::io

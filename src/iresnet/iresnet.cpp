@@ -17,13 +17,17 @@ std::vector<float> to_float(const std::vector<double>& values) {
   return {values.begin(), values.end()};
 }
 
+Value add_norm(Network& net, const nn::TensorReader& tensors, const std::string& name, Value x) {
+  const Affine norm = tensors.batch_norm(name);
+  return net.scale_shift(name, x, to_float(norm.scale), to_float(norm.shift));
+}
+
 // x + conv2(PReLU(conv1(bn1(x)))), batch norms after the convolutions folded into them.
 Value add_unit(Network& net, const nn::TensorReader& tensors, const std::string& name, Value x, int width,
                int stride, bool squeeze_excite) {
   const bool widens = net.values[static_cast<std::size_t>(x)].channels != width;
-  // bn1 stands before the zero padding: its shift may not reach the border, so it stays a pass of its own.
-  const Affine bn1 = tensors.batch_norm(name + ".bn1");
-  Value y = net.scale_shift(name + ".bn1", x, to_float(bn1.scale), to_float(bn1.shift));
+  // bn1 stands before the zero padding: its shift may not reach the border.
+  Value y = add_norm(net, tensors, name + ".bn1", x);
   y = net.convolution(name + ".conv1", y, 3, 1, 1,
                       tensors.convolution(name + ".conv1.weight", tensors.batch_norm(name + ".bn2"),
                                           tensors.read(name + ".prelu.weight")));
@@ -56,10 +60,11 @@ Network describe(const weights::AfwFile& file) {
       x = add_unit(net, tensors, weights::unit_name(stage, unit), x,
                    weights::kStageWidths[static_cast<std::size_t>(stage)], unit == 0 ? 2 : 1,
                    config.squeeze_excite);
-  // batch norm, flatten, linear, batch norm: one convolution that sees all of {512,7,7}
-  net.convolution("head", x, 7, 1, 0,
-                  tensors.linear_between("head.linear", 7, tensors.batch_norm("head.bn1"),
-                                         tensors.batch_norm("head.bn2", /*affine=*/false)));  // {512,1,1}
+  // flatten and linear: a convolution that sees all of {512,7,7}
+  x = add_norm(net, tensors, "head.bn1", x);
+  net.convolution(
+      "head", x, 7, 1, 0,
+      tensors.linear("head.linear", tensors.batch_norm("head.bn2", /*affine=*/false)));  // {512,1,1}
   return net;
 }
 

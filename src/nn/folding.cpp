@@ -15,14 +15,11 @@ std::size_t row_size(const weights::TensorView& tensor) {
   return static_cast<std::size_t>(weights::element_count(tensor.shape.subspan(1)));
 }
 
-// Rows [first, first + count) as float32. The source pages are given back: the packed copy is what will be
-// used.
-void read_rows(const weights::AfwFile& file, const weights::TensorView& tensor, int first, int count,
-               float* dst) {
+// Rows [first, first + count) as float32.
+void read_rows(const weights::TensorView& tensor, int first, int count, float* dst) {
   const std::size_t row = row_size(tensor);
   weights::AfwFile::to_float(tensor, static_cast<std::uint64_t>(first) * row,
                              {dst, static_cast<std::size_t>(count) * row});
-  file.release(tensor);
 }
 
 }  // namespace
@@ -30,7 +27,6 @@ void read_rows(const weights::AfwFile& file, const weights::TensorView& tensor, 
 const weights::TensorView& TensorReader::checked(const std::string& name) const {
   const weights::TensorView& tensor = file_.tensor(name);
   file_.verify(tensor);
-  file_.release(tensor);
   return tensor;
 }
 
@@ -53,19 +49,38 @@ Affine TensorReader::batch_norm(const std::string& name, bool affine) const {
   return result;
 }
 
+// Each row times its scale; in float32, where that was rounded first: the product is off by at most 2^-23 of
+// itself.
+ConvolutionWeights TensorReader::scaled(const std::string& name, const std::vector<double>& scale) const {
+  const weights::TensorView& tensor = checked(name);
+  ConvolutionWeights result;
+  result.row_scale.assign(scale.begin(), scale.end());
+  if (tensor.type == weights::DataType::f32) result.rows = reinterpret_cast<const float*>(tensor.data.data());
+  result.fill = [&tensor, scale = result.row_scale](int first, int count, float* dst) {
+    read_rows(tensor, first, count, dst);
+    const std::size_t row = row_size(tensor);
+    for (int o = 0; o < count; ++o, dst += row) {
+      const float factor = scale[static_cast<std::size_t>(first + o)];
+      for (std::size_t i = 0; i < row; ++i) dst[i] *= factor;
+    }
+  };
+  result.release = [&file = file_, &tensor] { file.release(tensor); };
+  return result;
+}
+
 ConvolutionWeights TensorReader::convolution(const std::string& weight, const Affine& norm,
                                              std::vector<float> slope) const {
-  const weights::TensorView& tensor = checked(weight);
-  ConvolutionWeights result;
+  ConvolutionWeights result = scaled(weight, norm.scale);
   result.bias.assign(norm.shift.begin(), norm.shift.end());
   result.slope = std::move(slope);
-  result.fill = [&file = file_, &tensor, scale = norm.scale](int first, int count, float* dst) {
-    read_rows(file, tensor, first, count, dst);
-    const std::size_t row = row_size(tensor);
-    for (int o = 0; o < count; ++o)
-      for (std::size_t i = 0; i < row; ++i, ++dst)
-        *dst = static_cast<float>(*dst * scale[static_cast<std::size_t>(first + o)]);
-  };
+  return result;
+}
+
+ConvolutionWeights TensorReader::linear(const std::string& name, const Affine& norm) const {
+  ConvolutionWeights result = scaled(name + ".weight", norm.scale);
+  const std::vector<float> bias = read(name + ".bias");
+  for (std::size_t o = 0; o < bias.size(); ++o)
+    result.bias.push_back(static_cast<float>(bias[o] * norm.scale[o] + norm.shift[o]));
   return result;
 }
 
@@ -75,8 +90,9 @@ ConvolutionWeights TensorReader::biased(const std::string& name, std::vector<flo
   ConvolutionWeights result;
   result.bias = read(name + ".bias");
   result.slope = std::move(slope);
-  result.fill = [&file = file_, &tensor, transposed, extent](int first, int count, float* dst) {
-    read_rows(file, tensor, first, count, dst);
+  result.release = [&file = file_, &tensor] { file.release(tensor); };
+  result.fill = [&tensor, transposed, extent](int first, int count, float* dst) {
+    read_rows(tensor, first, count, dst);
     if (!transposed) return;
     const std::size_t planes =
         static_cast<std::size_t>(count) * row_size(tensor) / static_cast<std::size_t>(extent * extent);
@@ -84,30 +100,6 @@ ConvolutionWeights TensorReader::biased(const std::string& name, std::vector<flo
       for (int row = 0; row < extent; ++row)
         for (int column = 0; column < row; ++column)
           std::swap(dst[row * extent + column], dst[column * extent + row]);
-  };
-  return result;
-}
-
-ConvolutionWeights TensorReader::linear_between(const std::string& name, int extent, const Affine& before,
-                                                const Affine& after) const {
-  const weights::TensorView& tensor = checked(name + ".weight");
-  const std::vector<float> bias = read(name + ".bias");
-  const std::size_t plane = static_cast<std::size_t>(extent * extent), row = row_size(tensor);
-  ConvolutionWeights result;
-  std::vector<float> values(row);
-  for (std::size_t o = 0; o < bias.size(); ++o) {
-    weights::AfwFile::to_float(tensor, o * row, values);
-    double sum = bias[o];
-    for (std::size_t i = 0; i < row; ++i) sum += values[i] * before.shift[i / plane];
-    result.bias.push_back(static_cast<float>(sum * after.scale[o] + after.shift[o]));
-  }
-  file_.release(tensor);
-  result.fill = [&file = file_, &tensor, plane, row, before = before.scale, after = after.scale](
-                    int first, int count, float* dst) {
-    read_rows(file, tensor, first, count, dst);
-    for (int o = 0; o < count; ++o)
-      for (std::size_t i = 0; i < row; ++i, ++dst)
-        *dst = static_cast<float>(*dst * (before[i / plane] * after[static_cast<std::size_t>(first + o)]));
   };
   return result;
 }

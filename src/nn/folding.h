@@ -14,8 +14,8 @@ struct Affine {
   std::vector<double> scale, shift;
 };
 
-// Reads and checks tensors of a weight file. Its tensors' bytes are compared with their checksums as they are
-// read.
+// Reads and checks tensors of a weight file. Its tensors' bytes are compared with their checksums before they
+// are read.
 class TensorReader {
  public:
   explicit TensorReader(const weights::AfwFile& file) : file_(file) {}
@@ -36,13 +36,12 @@ class TensorReader {
   ConvolutionWeights biased(const std::string& name, std::vector<float> slope = {}, bool transposed = false,
                             int extent = 1) const;
 
-  // Batch norm `before` over {channels, extent, extent}, linear layer `name`, batch norm `after`: exact, as
-  // nothing is padded.
-  ConvolutionWeights linear_between(const std::string& name, int extent, const Affine& before,
-                                    const Affine& after) const;
+  // Linear layer with a bias of its own, then a batch norm.
+  ConvolutionWeights linear(const std::string& name, const Affine& norm) const;
 
  private:
   const weights::TensorView& checked(const std::string& name) const;
+  ConvolutionWeights scaled(const std::string& name, const std::vector<double>& scale) const;
 
   const weights::AfwFile& file_;
 };

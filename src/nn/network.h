@@ -23,6 +23,12 @@ const char* to_string(LayerKind kind);
 struct ConvolutionWeights {
   // Writes output channels [first, first + count): {count, in, kernel, kernel}.
   std::function<void(int first, int count, float* dst)> fill;
+  // Where they lie as float32 in a mapped weight file, which outlives the plan: what fill writes is rows
+  // times row_scale {out}. Null: elsewhere, only fill gives them.
+  const float* rows = nullptr;
+  std::vector<float> row_scale{};
+  // Tells that what fill and rows read will not be needed soon; may be empty.
+  std::function<void()> release{};
   std::vector<float> bias;   // {out}
   std::vector<float> slope;  // PReLU after the bias, {out}; empty: none
 };

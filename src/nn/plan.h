@@ -7,19 +7,45 @@
 #include <string>
 #include <vector>
 
+#include "src/adaface.hpp"
 #include "src/nn/network.h"
 
 namespace adaface::nn {
 
 class ThreadPool;
 
+// How 3x3 convolutions with stride 1 are computed. Every choice gives the same results within float32's
+// rounding; one that a layer does not allow falls back to direct.
+enum class Algorithm {
+  automatic,
+  direct,
+  onednn_winograd,
+  winograd_four_and_two,
+  winograd_four,
+  winograd_two
+};
+
+struct PlanOptions {
+  int threads = 1;  // that work may be divided among: never changes a result
+  Precision precision = Precision::f32;
+  PlanKind kind = PlanKind::fast;
+  bool half_weights = false;  // transformed weights in 16 bits: half the memory, one more rounding
+  Algorithm algorithm = Algorithm::automatic;
+  auto operator<=>(const PlanOptions&) const = default;
+};
+
 struct LayerInfo {
   std::string name;
   LayerKind kind;
   std::string shape;           // "256x14x14 -> 256x14x14 k3 s1"
   std::string implementation;  // as the backend names it
-  double multiply_adds;        // of the useful work
-  double bytes;                // weights and activations, each read or written once
+  // Of the useful work, one image: a direct convolution's, whatever the implementation does.
+  double multiply_adds = 0;
+  // What the implementation carries out: more where channels are padded, fewer with Winograd's transforms. 0:
+  // the same.
+  double executed_multiply_adds = 0;
+  double activation_bytes = 0;  // one image's, each read or written once
+  double weight_bytes = 0;      // as packed, each read once
 };
 
 // An arena and what points into it: belongs to one thread at a time. Running allocates no memory of ours and
@@ -56,7 +82,8 @@ class Session {
 class Plan {
  public:
   virtual ~Plan() = default;
-  virtual std::unique_ptr<Session> create_session() const = 0;
+  // For runs on a pool of at most that many threads, or on none.
+  virtual std::unique_ptr<Session> create_session(int threads = 1) const = 0;
   virtual std::span<const LayerInfo> layers() const = 0;
   virtual Extent input() const = 0;
   virtual Extent output() const = 0;

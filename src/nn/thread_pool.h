@@ -1,4 +1,8 @@
 // Threads that sleep between runs. The caller is worker 0, so a pool of one starts no thread.
+//
+// A network is a hundred short runs: a thread that has nothing to do looks again for kLookAgain before it
+// sleeps, and gives way to any other thread of its CPU meanwhile. A run is over when its tasks are done,
+// whether or not every thread of the pool has found the time to look at it.
 #pragma once
 
 #include <atomic>
@@ -40,21 +44,24 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls task(index, worker) for index in [0, count), each once, on the threads of the pool; returns when
-  // all are done. The first exception is rethrown here, after the others have finished. One caller at a time;
-  // not reentrant.
+  // Calls task(index, worker) for index in [0, count), each once, on the threads of the pool;
+  // returns when all are done. The first exception is rethrown here, after the others have finished. One
+  // caller at a time; not reentrant.
   void run(int count, TaskRef task);
 
  private:
   void work(int worker);
+  void share(int count, TaskRef task);
   void drain(int worker);
+  void perform(const TaskRef& task, int index, int worker);
 
   std::vector<std::thread> workers_;
   void (*enter_)();
-  const TaskRef* task_ = nullptr;
-  int count_ = 0;
-  std::atomic<int> next_{0};
-  std::atomic<int> busy_{0};
+  // Number of the run, its count of tasks and the next task, in one word: a thread that comes late takes
+  // nothing from a run that it has not seen begin.
+  std::atomic<std::uint64_t> state_{0};
+  std::atomic<const TaskRef*> task_{nullptr};
+  std::atomic<std::int32_t> pending_{0};      // tasks of the run that are not done
   std::atomic<std::uint32_t> generation_{0};  // a change wakes the workers
   std::atomic<bool> stop_{false};
   std::mutex error_mutex_;

@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <cstring>
 #include <memory>
 
@@ -43,21 +41,9 @@ void print_embedded(const Input& input, const Embedded& embedded, std::size_t fi
   }
 }
 
-// Before the work, not after it.
-void check_can_write(const std::filesystem::path& path) {
-  std::error_code ignored;
-  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
-  if (!std::filesystem::is_directory(parent, ignored))
-    throw UsageError("--npy " + printable(path) + ": no such directory: " + printable(parent));
-  if (std::filesystem::is_directory(path, ignored))
-    throw UsageError("--npy " + printable(path) + ": is a directory, expected a file to write");
-  if (::access(parent.c_str(), W_OK) != 0)
-    throw UsageError("--npy " + printable(path) + ": cannot write into " + printable(parent));
-}
-
 int run(const Arguments& arguments) {
   check_run_options(arguments);
-  if (!arguments.npy.empty()) check_can_write(arguments.npy);
+  if (!arguments.npy.empty()) check_can_write("--npy", arguments.npy);
   const std::vector<Input> inputs = find_inputs(arguments.inputs);
   const Weights model = load_model(arguments);
   std::optional<Weights> detector;

@@ -52,7 +52,7 @@ class FaceEmbedder {
   // `detector` is null where pictures are aligned crops. `flip`: each crop is fused with its mirror image.
   FaceEmbedder(const Weights& model, const Weights* detector, const Options& options, int threads,
                bool flip = false)
-      : options_(options), embedder_(make_embedder(model, threads)), flip_(flip) {
+      : options_(options), embedder_(make_embedder(model, options, threads)), flip_(flip) {
     if (detector) detector_ = make_detector(*detector, options, threads);
   }
 

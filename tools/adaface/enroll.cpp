@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -38,7 +39,7 @@ void print_photograph(const Examined& examined) {
   if (!photograph.rejection.empty()) line["reason"] = photograph.rejection;
   if (!examined.faces.empty()) {
     const FaceRecord& face = examined.faces.front();
-    line["box"] = {decimal(face.box.x1), decimal(face.box.y1), decimal(face.box.x2), decimal(face.box.y2)};
+    line["box"] = to_json(face.box);
     line["score"] = decimal(face.score);
     line["norm"] = decimal(face.embedding.norm);
   }
@@ -103,15 +104,15 @@ class Writer {
          std::function<void(const Examined&)> done)
       : gallery_(gallery), make_(std::move(make)), done_(std::move(done)) {}
 
-  void take(const Examined& examined) {
+  void take(Examined examined) {
     const bool other =
         !person_.empty() && examined.photograph.identity != person_.front().photograph.identity;
     if (other || person_.size() == kMostAtOnce) commit();
-    person_.push_back(examined);
+    person_.push_back(std::move(examined));
   }
 
   void commit() {
-    while (!with_gallery([&] { return try_commit(); })) {
+    while (!usable([&] { return try_commit(); })) {
     }
     for (const Examined& examined : person_) done_(examined);
     person_.clear();
@@ -156,11 +157,13 @@ void remove(Gallery& gallery, const std::vector<fs::path>& paths) {
 // A photograph that several arguments lead to counts once.
 std::vector<Input> distinct_inputs(const EnrollOptions& options) {
   std::set<fs::path> seen;
-  std::vector<Input> inputs = find_inputs(options.inputs);
-  std::erase_if(inputs, [&](const Input& input) { return !seen.insert(stored_path(input.path)).second; });
-  // A person at a time.
-  std::ranges::stable_sort(inputs, {},
-                           [&](const Input& input) { return identity_of(input, options.identity); });
+  // A person at a time, each in the order of the inputs.
+  std::multimap<std::string, Input> by_person;
+  for (Input& input : find_inputs(options.inputs))
+    if (seen.insert(stored_path(input.path)).second)
+      by_person.emplace(identity_of(input, options.identity), std::move(input));
+  std::vector<Input> inputs;
+  for (auto& [person, input] : by_person) inputs.push_back(std::move(input));
   return inputs;
 }
 
@@ -173,7 +176,7 @@ int run(const EnrollOptions& options) {
   std::optional<Gallery> gallery;
   std::error_code error;
   if (fs::exists(fs::symlink_status(options.gallery, error))) gallery = make();
-  Known known(gallery ? with_gallery([&] { return gallery->photographs(); }) : std::vector<Photograph>(),
+  Known known(gallery ? usable([&] { return gallery->photographs(); }) : std::vector<Photograph>(),
               options.inputs, inputs);
 
   Tally tally;
@@ -190,7 +193,7 @@ int run(const EnrollOptions& options) {
     return examiner.examine(input, identity_of(input, options.identity));
   };
   const auto take = [&](const Input& input, Examined* examined, const Failure* failure) {
-    if (!failure) return writer.take(*examined);
+    if (!failure) return writer.take(std::move(*examined));
     tally.failed.emplace_back(input.path, failure->message);
     report(input, *failure, options.json);
   };
@@ -199,7 +202,7 @@ int run(const EnrollOptions& options) {
 
   tally.vanished = known.vanished();
   if (options.prune && !tally.vanished.empty()) {
-    with_gallery([&] { remove(*gallery, tally.vanished); });
+    usable([&] { remove(*gallery, tally.vanished); });
     tally.pruned = tally.vanished.size();
   }
   print_summary(options, gallery ? &*gallery : nullptr, tally);

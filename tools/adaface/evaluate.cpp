@@ -41,18 +41,6 @@ PairList read_list(const Arguments& arguments) {
   }
 }
 
-// Before the work, not after it.
-void check_can_write(const std::filesystem::path& path, const std::filesystem::path& pairs) {
-  std::error_code ignored;
-  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
-  if (!std::filesystem::is_directory(parent, ignored))
-    throw UsageError("--roc " + printable(path) + ": no such directory: " + printable(parent));
-  if (std::filesystem::is_directory(path, ignored))
-    throw UsageError("--roc " + printable(path) + ": is a directory, expected a file to write");
-  if (std::filesystem::equivalent(path, pairs, ignored))
-    throw UsageError("--roc " + printable(path) + ": is the list of pairs, which is read");
-}
-
 Photographs embed_all(const Arguments& arguments, const PairList& list, const Weights& model,
                       const Weights* detector) {
   std::vector<Input> inputs;
@@ -188,7 +176,12 @@ void write_roc(const Arguments& arguments, const PairList& list, const Verificat
 
 int run(const Arguments& arguments) {
   check_run_options(arguments);
-  if (!arguments.roc.empty()) check_can_write(arguments.roc, arguments.pairs);
+  if (!arguments.roc.empty()) {
+    check_can_write("--roc", arguments.roc);
+    std::error_code ignored;
+    if (std::filesystem::equivalent(arguments.roc, arguments.pairs, ignored))
+      throw UsageError("--roc " + printable(arguments.roc) + ": is the list of pairs, which is read");
+  }
   const PairList list = read_list(arguments);
   const Weights model = load_model(arguments);
   std::optional<Weights> detector;

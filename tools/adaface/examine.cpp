@@ -123,9 +123,7 @@ const Photograph* Known::claim_moved(const Photograph& photograph) {
 }
 
 bool Known::is_gone(const fs::path& path) const {
-  const auto below = [&](const fs::path& root) {
-    return std::ranges::mismatch(root, path).in1 == root.end();
-  };
+  const auto below = [&](const fs::path& root) { return is_below(path, root); };
   std::error_code error;
   return std::ranges::any_of(roots_, below) && std::ranges::none_of(unseen_, below) &&
          !fs::exists(path, error) && !error;
@@ -145,7 +143,7 @@ Examiner::Examiner(const Weights& model, const Weights& detector, const EnrollOp
       rules_(rules),
       known_(known),
       detector_(make_detector(detector, with_default_size(options), threads)),
-      embedder_(make_embedder(model, threads)) {}
+      embedder_(make_embedder(model, options, threads)) {}
 
 Examined Examiner::examine(const Input& input, const std::string& identity) {
   if (identity.empty())

@@ -21,19 +21,24 @@ struct Arguments : Options {
 // The gallery in memory: where each row of the index comes from.
 class Known {
  public:
-  Known(const Gallery& gallery, int threads) : index_(threads) {
+  // `portraits`: whether portrait() will be asked for; what it needs costs a query a photograph.
+  Known(const Gallery& gallery, int threads, bool portraits) : index_(threads) {
     std::unordered_map<std::string, std::size_t> names, files;
     const auto number = [](auto& numbers, std::vector<std::string>& texts, const std::string& text) {
       const auto [found, added] = numbers.emplace(text, texts.size());
       if (added) texts.push_back(text);
       return static_cast<std::uint32_t>(found->second);
     };
-    gallery.for_each_face([&](const GalleryFace& face, const Photograph& photograph) {
+    const auto add = [&](const GalleryFace& face, const Photograph& photograph) {
       const std::uint32_t person = number(names, identities_, face.identity);
       index_.add(face.embedding.unit, person);
       rows_.push_back({person, number(files, files_, face.photograph.native()), face.box, photograph.hash,
                        photograph.rules.find("mode=reference") == std::string::npos});
-    });
+    };
+    if (portraits)
+      gallery.for_each_face(add);
+    else
+      gallery.for_each_face([&](const GalleryFace& face) { add(face, {}); });
   }
 
   const std::string& identity(const Match& match) const { return identities_[rows_[match.row].person]; }
@@ -152,10 +157,9 @@ void print_json(const Input& input, const Answered& answered, const Known& known
       matches.push_back({{"identity", known.identity(match)},
                          {"file", known.file(match)},
                          {"similarity", match.similarity}});
-    const Box& box = answered.faces[i].box;
     print_line({{"file", input.path.native()},
                 {"face", i + 1},
-                {"box", {decimal(box.x1), decimal(box.y1), decimal(box.x2), decimal(box.y2)}},
+                {"box", to_json(answered.faces[i].box)},
                 {"score", decimal(answered.faces[i].score)},
                 {"matches", matches},
                 {"decision", is_match(answered.matches[i], threshold) ? "match" : "unknown"}});
@@ -170,7 +174,8 @@ int run(const Arguments& arguments) {
   require_gallery_model(gallery, model);
   // One picture: threads inside the search; several: each searches for itself.
   const int threads = arguments.thread_count();
-  const Known known = with_gallery([&] { return Known(gallery, inputs.size() == 1 ? threads : 1); });
+  const Known known =
+      usable([&] { return Known(gallery, inputs.size() == 1 ? threads : 1, !arguments.montage.empty()); });
   std::optional<Montage> montage;
   if (!arguments.montage.empty()) montage.emplace(arguments.montage, arguments.inputs, inputs);
 

@@ -4,19 +4,19 @@
 
 namespace adaface::cli {
 Gallery open_gallery(const std::string& path) {
-  return with_gallery([&] { return Gallery::open(path); });
+  return usable([&] { return Gallery::open(path); });
 }
 
 Gallery open_gallery_to_change(const std::string& path) {
-  return with_gallery([&] { return Gallery::open_writable(path); });
+  return usable([&] { return Gallery::open_writable(path); });
 }
 
 Gallery open_gallery_to_write(const std::string& path, const Weights& model) {
-  return with_gallery([&] { return Gallery::open_or_create(path, gallery_model(model.info())); });
+  return usable([&] { return Gallery::open_or_create(path, gallery_model(model.info())); });
 }
 
 void require_gallery_model(const Gallery& gallery, const Weights& model) {
-  with_gallery([&] { gallery.require_model(gallery_model(model.info())); });
+  usable([&] { gallery.require_model(gallery_model(model.info())); });
 }
 
 std::filesystem::path stored_path(const std::filesystem::path& path) {

@@ -9,17 +9,7 @@
 
 namespace adaface::cli {
 
-// A gallery that cannot be used is exit code 3: what `use` throws becomes a ModelError.
-template <typename Use>
-auto with_gallery(Use use) {
-  try {
-    return use();
-  } catch (const Error& error) {
-    throw ModelError(error.what());
-  }
-}
-
-// These throw ModelError too.
+// A gallery that cannot be used is exit code 3: these throw ModelError.
 Gallery open_gallery(const std::string& path);                                 // to read
 Gallery open_gallery_to_change(const std::string& path);                       // it must be there
 Gallery open_gallery_to_write(const std::string& path, const Weights& model);  // made where there is none

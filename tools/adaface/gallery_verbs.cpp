@@ -23,7 +23,7 @@ struct Arguments : Options {
 
 int list(const Arguments& arguments) {
   const Gallery gallery = open_gallery(arguments.gallery);
-  std::vector<Person> people = with_gallery([&] { return gallery.people(); });
+  std::vector<Person> people = usable([&] { return gallery.people(); });
   // Photographs without a face stand in the file too, so that they are not looked at again.
   std::erase_if(people, [](const Person& person) { return person.photographs == 0; });
   std::size_t photographs = 0, faces = 0, width = 0;
@@ -50,7 +50,7 @@ int list(const Arguments& arguments) {
 // All of them or, when one is not there, none.
 int remove(const Arguments& arguments) {
   Gallery gallery = open_gallery_to_change(arguments.gallery);
-  with_gallery([&] {
+  usable([&] {
     Gallery::Transaction transaction(gallery);
     for (const std::string& person : arguments.people)
       if (!transaction.remove_person(person))

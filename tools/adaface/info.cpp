@@ -59,18 +59,12 @@ void print_json(const Arguments& arguments, const WeightsInfo& info) {
   print_line(line);
 }
 
-WeightsInfo read_info(const Arguments& arguments) {
-  try {
+int run(const Arguments& arguments) {
+  const WeightsInfo info = usable([&] {
     const Weights weights = Weights::load(arguments.file);
     if (arguments.verify) weights.verify();
     return weights.info();
-  } catch (const Error& error) {
-    throw ModelError(error.what());
-  }
-}
-
-int run(const Arguments& arguments) {
-  const WeightsInfo info = read_info(arguments);
+  });
   arguments.json ? print_json(arguments, info) : print_text(arguments, info);
   return kDone;
 }

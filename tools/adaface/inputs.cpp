@@ -1,5 +1,7 @@
 #include "tools/adaface/inputs.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <system_error>
@@ -72,6 +74,26 @@ std::vector<Input> find_inputs(const std::vector<std::string>& arguments) {
   return inputs;
 }
 
+bool is_below(const fs::path& path, const fs::path& root) {
+  return std::ranges::mismatch(root, path).in1 == root.end();
+}
+
+void make_directory(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error)
+    throw Error(ErrorCode::io, printable(path) + ": cannot create the directory: " + error.message());
+}
+
+void check_can_write(const char* option, const fs::path& path) {
+  const std::string where = std::string(option) + " " + printable(path) + ": ";
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  std::error_code ignored;
+  if (!fs::is_directory(parent, ignored)) throw UsageError(where + "no such directory: " + printable(parent));
+  if (fs::is_directory(path, ignored)) throw UsageError(where + "is a directory, expected a file to write");
+  if (::access(parent.c_str(), W_OK) != 0) throw UsageError(where + "cannot write into " + printable(parent));
+}
+
 OutputNames::OutputNames(const char* option, fs::path directory, const std::vector<Input>& inputs)
     : directory_(std::move(directory)) {
   if (directory_.empty()) return;
@@ -93,10 +115,7 @@ fs::path OutputNames::next(const Input& input, const std::string& suffix, const 
   for (int copy = 2; inputs_.contains(fs::weakly_canonical(path, error)) || !taken_.insert(path).second;
        ++copy)
     path = stem.native() + "~" + std::to_string(copy) + suffix + extension;
-  fs::create_directories(path.parent_path(), error);
-  if (error)
-    throw Error(ErrorCode::io,
-                printable(path.parent_path()) + ": cannot create the directory: " + error.message());
+  make_directory(path.parent_path());
   return path;
 }
 

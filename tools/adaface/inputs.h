@@ -31,6 +31,15 @@ std::string lower_case(const std::filesystem::path& extension);
 // input that has failed: the others are done all the same.
 std::vector<Input> find_inputs(const std::vector<std::string>& arguments);
 
+// Whether the first elements of `path` are those of `root`. Neither is looked up.
+bool is_below(const std::filesystem::path& path, const std::filesystem::path& root);
+
+// With those above it; throws Error io.
+void make_directory(const std::filesystem::path& path);
+
+// Before the work, not after it: throws UsageError, naming `option`, for a file that could not be written.
+void check_can_write(const char* option, const std::filesystem::path& path);
+
 // Output paths that never collide: `relative` with another extension below a directory, numbered when it is
 // taken already by this run or is one of its inputs. Creates the directories.
 class OutputNames {

@@ -14,12 +14,14 @@ double decimal(float value) {
   return std::strtod(text, nullptr);
 }
 
+Json to_json(const Box& box) {
+  return Json::array({decimal(box.x1), decimal(box.y1), decimal(box.x2), decimal(box.y2)});
+}
+
 Json to_json(const Face& face) {
   Json landmarks = Json::array();
   for (const Point& point : face.landmarks) landmarks.push_back({decimal(point.x), decimal(point.y)});
-  return {{"box", {decimal(face.box.x1), decimal(face.box.y1), decimal(face.box.x2), decimal(face.box.y2)}},
-          {"score", decimal(face.score)},
-          {"landmarks", landmarks}};
+  return {{"box", to_json(face.box)}, {"score", decimal(face.score)}, {"landmarks", landmarks}};
 }
 
 void add_embedding(Json& face, const Embedding& embedding) {

@@ -15,6 +15,7 @@ using Json = nlohmann::ordered_json;
 // The shortest decimal that reads back as the same float32.
 double decimal(float value);
 
+Json to_json(const Box& box);                                // [x1, y1, x2, y2]
 Json to_json(const Face& face);                              // box, score, landmarks
 void add_embedding(Json& face, const Embedding& embedding);  // embedding, norm
 // {"file", "error": {"code", "message"}}

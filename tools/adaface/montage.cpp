@@ -66,10 +66,6 @@ std::string file_name(const std::string& identity) {
 
 constexpr const char* kMark = "<meta name=\"generator\" content=\"adaface find\">";
 
-bool is_below(const fs::path& path, const fs::path& root) {
-  return std::ranges::mismatch(root, path).in1 == root.end();
-}
-
 bool is_montage(const fs::path& directory) {
   try {
     const std::vector<std::byte> page = read_file(directory / "index.html");
@@ -88,13 +84,6 @@ void remove_pictures(const fs::path& folder) {
     const bool ours = name.size() > 4 && name.find_first_not_of("0123456789") >= 4 && name.ends_with(".jpg");
     if (ours && entry.is_regular_file(error)) fs::remove(entry.path(), error);
   }
-}
-
-void make_directory(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error)
-    throw Error(ErrorCode::io, printable(path) + ": cannot create the directory: " + error.message());
 }
 
 }  // namespace

@@ -19,15 +19,6 @@ Weights load(const std::string& given, const char* option, const char* name, con
   }
 }
 
-template <typename Make>
-auto usable(Make make) {
-  try {
-    return make();
-  } catch (const Error& error) {
-    throw ModelError(error.what());
-  }
-}
-
 }  // namespace
 
 FaceSelection Options::selection(FaceSelection fallback) const {
@@ -51,9 +42,14 @@ void add_run_options(CLI::App& app, Options& options) {
   app.add_option("--threads", options.threads, "Threads; default: the CPUs this process may use")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
-  app.add_option("--precision", options.precision, "Arithmetic: f32 or bf16 (default f32)")
+  app.add_option("--precision", options.precision,
+                 "Arithmetic of the embedding: f32, or bf16 where the CPU has it (default f32)")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->type_name("P");
+  app.add_option("--plan", options.plan,
+                 "fast, or small: a third of the memory at about twice the time (default fast)")
+      ->check(CLI::IsMember({"fast", "small"}))
+      ->type_name("PLAN");
   app.add_option("--device", options.device, "Where to compute: cpu or cuda[:N] (default cpu)")
       ->type_name("D");
 }
@@ -109,8 +105,6 @@ Weights load_detector(const Options& options) {
 }
 
 void check_run_options(const Options& options) {
-  if (options.precision != "f32")
-    throw UsageError("--precision " + options.precision + ": this build computes in f32 only");
   if (options.device != "cpu") {
     const bool cuda = options.device == "cuda" || options.device.starts_with("cuda:");
     throw UsageError("--device " + options.device +
@@ -125,8 +119,17 @@ Detector make_detector(const Weights& weights, const Options& options, int threa
   });
 }
 
-Embedder make_embedder(const Weights& weights, int threads) {
-  return usable([&] { return Embedder(weights, {.threads = threads}); });
+Embedder make_embedder(const Weights& weights, const Options& options, int threads) {
+  const EmbedderOptions embedding{.threads = threads,
+                                  .precision = options.precision == "bf16" ? Precision::bf16 : Precision::f32,
+                                  .plan = options.plan == "small" ? PlanKind::small : PlanKind::fast};
+  try {
+    return Embedder(weights, embedding);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::unsupported && embedding.precision == Precision::bf16)
+      throw UsageError("--precision bf16: " + std::string(error.what()));
+    throw ModelError(error.what());
+  }
 }
 
 }  // namespace adaface::cli

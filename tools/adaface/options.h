@@ -29,10 +29,20 @@ class ModelError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Runs `use` of a model or gallery: an Error that it throws becomes a ModelError.
+template <typename Use>
+auto usable(Use use) {
+  try {
+    return use();
+  } catch (const Error& error) {
+    throw ModelError(error.what());
+  }
+}
+
 struct Options {
   std::vector<std::string> inputs;
   std::string model, detector;  // empty: model.afw and mtcnn.afw of the data directory
-  std::string mode = "standard", precision = "f32", device = "cpu", faces;
+  std::string mode = "standard", precision = "f32", plan = "fast", device = "cpu", faces;
   double min_face = 20;
   int threads = 0;
   bool json = false, quiet = false;
@@ -45,7 +55,7 @@ struct Options {
 
 void add_inputs(CLI::App& app, Options& options);
 void add_output_options(CLI::App& app, Options& options);  // --json --quiet
-void add_run_options(CLI::App& app, Options& options);     // --threads --precision --device
+void add_run_options(CLI::App& app, Options& options);     // --threads --precision --plan --device
 // --detector --mode --faces --min-face; `faces`: what --faces may say.
 void add_detection_options(CLI::App& app, Options& options,
                            const std::vector<std::string>& faces = {"largest", "best", "all"});
@@ -55,13 +65,14 @@ void add_model_option(CLI::App& app, Options& options);        // --model
 // $ADAFACE_HOME, else $XDG_DATA_HOME/adaface, else ~/.local/share/adaface.
 std::filesystem::path data_directory();
 
-// Throw ModelError; UsageError for a precision or device that this build does not have.
+// Throw ModelError; UsageError for a device that this build does not have.
 Weights load_model(const Options& options);
 Weights load_detector(const Options& options);
 void check_run_options(const Options& options);
 
-// Sessions over them; what the weights hold wrong comes out here. Throw ModelError.
+// Sessions over them; what the weights hold wrong comes out here. Throw ModelError; UsageError for a precision
+// that this CPU does not have.
 Detector make_detector(const Weights& weights, const Options& options, int threads);
-Embedder make_embedder(const Weights& weights, int threads);
+Embedder make_embedder(const Weights& weights, const Options& options, int threads);
 
 }  // namespace adaface::cli

@@ -73,8 +73,8 @@ ImportReport import_into(const std::string& path, const GalleryModel& model, Imp
   std::error_code error;
   const bool there = std::filesystem::exists(std::filesystem::symlink_status(path, error));
   try {
-    Gallery gallery = with_gallery(
-        [&] { return there ? Gallery::open_writable(path) : Gallery::open_or_create(path, model); });
+    Gallery gallery =
+        usable([&] { return there ? Gallery::open_writable(path) : Gallery::open_or_create(path, model); });
     gallery.require_model(model);
     return import(gallery);
   } catch (...) {

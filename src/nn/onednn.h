@@ -1,0 +1,26 @@
+// What the rest of src/nn needs to know of oneDNN, without its header.
+#pragma once
+
+#include <string>
+#include <utility>
+
+namespace adaface::nn {
+
+// Channels that lie together: what the JIT convolutions of this CPU (or of ONEDNN_MAX_CPU_ISA) want.
+int onednn_channel_block();
+// Whether it multiplies bfloat16 natively.
+bool onednn_has_bf16();
+
+// Rethrows the exception in flight; one of oneDNN's as Error, with `what` was being done.
+[[noreturn]] void rethrow_onednn(const std::string& what);
+
+template <typename F>
+auto onednn_errors(const char* what, F&& f) {
+  try {
+    return f();
+  } catch (...) {
+    rethrow_onednn(what);
+  }
+}
+
+}  // namespace adaface::nn
