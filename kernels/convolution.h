@@ -11,7 +11,7 @@ namespace adaface::kernels {
 inline constexpr int kChannelBlock = 16;
 
 // kernel x kernel, stride 1, no padding, bias, then PReLU.
-struct Convolution {
+struct SmallConvolution {
   int in, kernel, blocks;  // blocks of output channels
   const float* weights;    // {blocks, kernel, kernel, in, kChannelBlock}
   // The same for Winograd's F(4x4, 3x3), see winograd_transform, of up to 64 channels; null: sum as it

@@ -47,7 +47,7 @@ struct Kernels {
 
   // A convolution and PReLU: see kernels/convolution.h. `scratch` holds convolution_scratch floats where the
   // layer has a transform.
-  void (*convolve)(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+  void (*convolve)(const SmallConvolution& layer, const ConvolutionSize& size, const float* src, float* dst,
                    float* scratch);
 
   // Max over window x window every 2 pixels, ceil mode: src{height, width, src_channels} of which the first

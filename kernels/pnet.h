@@ -23,8 +23,8 @@ struct PnetWeights {
   const float* conv1_transformed;  // {6, 3, 3 (columns), 10}: F(4, 3) down the columns, see pnet_transform
   const float* bias1;
   const float* slope1;
-  Convolution conv2, conv3;  // with their transforms
-  const float* heads;        // {kPnetOutputs, 32}
+  SmallConvolution conv2, conv3;  // with their transforms
+  const float* heads;             // {kPnetOutputs, 32}
   const float* head_bias;
 };
 

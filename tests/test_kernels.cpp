@@ -243,7 +243,7 @@ struct Layer {
     winograd_transform(plain.data(), in, out, transformed.data());
   }
   int blocks() const { return (out + kChannelBlock - 1) / kChannelBlock; }
-  Convolution view() const {
+  SmallConvolution view() const {
     return {in,
             kernel,
             blocks(),

@@ -5,7 +5,8 @@
 
 namespace adaface::kernels::reference {
 
-void convolve(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst, float*) {
+void convolve(const SmallConvolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+              float*) {
   const int out_height = size.height - layer.kernel + 1, out_width = size.width - layer.kernel + 1;
   const int row = layer.kernel * layer.in;  // products in one row of the kernel
   for (int y = 0; y < out_height; ++y)

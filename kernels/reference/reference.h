@@ -14,7 +14,7 @@ void resize_across(const ResizeAxis& axis, const std::uint8_t* src, int first_ro
 void resize_down(const ResizeGroup* groups, int count, const std::uint8_t* src, std::ptrdiff_t src_stride,
                  int lanes, std::uint8_t* dst);
 
-void convolve(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+void convolve(const SmallConvolution& layer, const ConvolutionSize& size, const float* src, float* dst,
               float* scratch);
 void pool(const float* src, int height, int width, int src_channels, int window, int channels, float* dst);
 

@@ -1,5 +1,5 @@
-// Convolution of small pictures: a vector holds output channels; a few pixels by one or two blocks of them
-// are summed in registers over all products.
+// Convolution of small pictures: a vector holds output channels; a few pixels by one or two blocks of
+// them are summed in registers over all products.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -9,7 +9,7 @@ namespace adaface::kernels::x86 {
 namespace {
 
 struct Run {
-  const Convolution& layer;
+  const SmallConvolution& layer;
   const float* weights;  // of the first block
   std::ptrdiff_t block_weights, row_stride;
   int channel;  // the first
@@ -79,7 +79,7 @@ void run_blocks(const Run& run, const ConvolutionSize& size, const float* src, f
 }
 
 template <int kPixel>
-void run_tiles(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+void run_tiles(const SmallConvolution& layer, const ConvolutionSize& size, const float* src, float* dst,
                float* scratch) {
   const int height = size.height - 2, width = size.width - 2;
   TileBatch<kPixel> batch(layer, size.dst_channels, scratch);
@@ -101,7 +101,7 @@ void run_tiles(const Convolution& layer, const ConvolutionSize& size, const floa
   batch.flush();
 }
 
-inline void run_convolution(const Convolution& layer, const ConvolutionSize& size, const float* src,
+inline void run_convolution(const SmallConvolution& layer, const ConvolutionSize& size, const float* src,
                             float* dst, float* scratch) {
   if (layer.transformed) {
     if (layer.in <= 16) return run_tiles<16>(layer, size, src, dst, scratch);

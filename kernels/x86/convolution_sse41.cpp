@@ -3,7 +3,7 @@
 
 namespace adaface::kernels::x86 {
 
-void convolve_sse41(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+void convolve_sse41(const SmallConvolution& layer, const ConvolutionSize& size, const float* src, float* dst,
                     float* scratch) {
   run_convolution(layer, size, src, dst, scratch);
 }

@@ -1,5 +1,5 @@
-// Convolution 3x3 by Winograd's minimal filtering (Lavin & Gray 2016): F(4, 3) in one or F(4x4, 3x3) in two
-// dimensions. In two, 16 outputs take 36 products instead of 144; sums are as short as the input has
+// Convolution 3x3 by Winograd's minimal filtering (Lavin & Gray 2016): F(4, 3) in one or F(4x4, 3x3) in
+// two dimensions. In two, 16 outputs take 36 products instead of 144; sums are as short as the input has
 // channels, so the rounding errors are no larger than those of the plain sum.
 //
 // Vectors hold channels. Tiles are collected, whichever rows and pictures they come from, until there are
@@ -109,7 +109,7 @@ class TileBatch {
  public:
   static constexpr int kMost = kMostPixels<kMostBlocks>;
   // The layer has a transform; scratch as kConvolutionScratch says.
-  TileBatch(const Convolution& layer, int dst_pixel, float* scratch)
+  TileBatch(const SmallConvolution& layer, int dst_pixel, float* scratch)
       : layer_(layer),
         dst_pixel_(dst_pixel),
         sums_pixel_(layer.blocks * kChannelBlock),
@@ -219,7 +219,7 @@ class TileBatch {
     }
   }
 
-  const Convolution& layer_;
+  const SmallConvolution& layer_;
   int dst_pixel_, sums_pixel_;
   float *transformed_, *sums_;  // {kTaps * kTaps, kMost, channels}, and stride's padding
   Destination destinations_[kMost];

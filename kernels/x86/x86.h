@@ -30,15 +30,15 @@ void resize_across_vnni(const ResizeAxis& axis, const std::uint8_t* src, int fir
 void resize_down_vnni(const ResizeGroup* groups, int count, const std::uint8_t* src,
                       std::ptrdiff_t src_stride, int lanes, std::uint8_t* dst);
 
-void convolve_sse41(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+void convolve_sse41(const SmallConvolution& layer, const ConvolutionSize& size, const float* src, float* dst,
                     float* scratch);
 void pool_sse41(const float* src, int height, int width, int src_channels, int window, int channels,
                 float* dst);
-void convolve_avx2(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+void convolve_avx2(const SmallConvolution& layer, const ConvolutionSize& size, const float* src, float* dst,
                    float* scratch);
 void pool_avx2(const float* src, int height, int width, int src_channels, int window, int channels,
                float* dst);
-void convolve_avx512(const Convolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+void convolve_avx512(const SmallConvolution& layer, const ConvolutionSize& size, const float* src, float* dst,
                      float* scratch);
 void pool_avx512(const float* src, int height, int width, int src_channels, int window, int channels,
                  float* dst);

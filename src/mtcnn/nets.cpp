@@ -52,7 +52,7 @@ ConvolutionLayer read_convolution(const nn::TensorReader& tensors, const std::st
 
 }  // namespace
 
-kernels::Convolution ConvolutionLayer::view() const {
+kernels::SmallConvolution ConvolutionLayer::view() const {
   return {in,
           kernel,
           padded() / kChannelBlock,

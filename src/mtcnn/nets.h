@@ -30,7 +30,7 @@ struct ConvolutionLayer {
   int in = 0, out = 0, kernel = 0, window = 0;  // window 0: no pool
   std::vector<float> weights, transformed, bias, slope;
 
-  kernels::Convolution view() const;
+  kernels::SmallConvolution view() const;
   int padded() const;  // out as whole blocks
 };
 
