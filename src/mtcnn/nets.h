@@ -5,6 +5,7 @@
 // O-Net ten landmark coordinates.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,11 @@ class CandidateNet {
   int size() const { return size_; }  // pixels on a side of the input
   int features() const { return features_; }
   int outputs() const { return static_cast<int>(head_bias_.size()); }
+  // What they are made of, for timing.
+  std::span<const ConvolutionLayer> layers() const { return layers_; }
+  const ConvolutionLayer& linear() const { return linear_; }
+  std::span<const float> heads() const { return heads_; }
+  std::span<const float> head_bias() const { return head_bias_; }
 
   // input{size, size, 3} -> dst{features}
   void extract(const float* input, float* dst, Scratch& scratch) const;
