@@ -9,20 +9,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/convolution.h"
+#include "kernels/pnet.h"
+#include "kernels/resize.h"
 #include "kernels/winograd.h"
 
 namespace adaface::kernels {
-
-// One axis of a resampling: output i is the sum of src[first[i] + k] * weights[i * max_taps + k] over k <
-// count[i]. Weights are fixed point with kResizeFractionBits fraction bits.
-inline constexpr int kResizeFractionBits = 22;
-struct ResizeAxis {
-  int size;      // outputs
-  int max_taps;  // row length of weights
-  const std::int32_t* first;
-  const std::int32_t* count;
-  const std::int32_t* weights;
-};
 
 // Rows of a search lie sixteen to a block, four elements of each in turn: a vector of 64 bytes multiplies
 // them by four elements of a query, and the memory is read in its order.
@@ -34,12 +26,34 @@ constexpr std::size_t dot_offset(std::size_t row, std::size_t i) {
 }
 
 struct Kernels {
-  // Resamples one row of RGB pixels: dst[axis.size * 3], each clip((2^21 + sum) >> 22) to 0..255.
-  void (*resize_row)(const ResizeAxis& axis, const std::uint8_t* src, std::uint8_t* dst);
+  // Packs up to kStripRows rows of RGB pixels: dst{3, ceil(width / 4), kStripRows, 4}, zero where there is no
+  // pixel.
+  void (*pack_strip)(const std::uint8_t* rgb, std::ptrdiff_t stride, int width, int rows, std::uint8_t* dst);
 
-  // Resamples down the columns: output row i of `bytes` samples from rows src + (first[i] + k) * src_stride.
-  void (*resize_column)(const ResizeAxis& axis, int i, const std::uint8_t* src, std::ptrdiff_t src_stride,
-                        int bytes, std::uint8_t* dst);
+  // Resamples rows [first_row, last_row), multiples of kResizeLanes, of one plane of a strip. dst is packed
+  // down the columns: group (row - first_row) / 4 at a multiple of dst_stride, in it four rows of each output
+  // in turn. dst_stride is at least four times the outputs rounded up to kResizeLanes.
+  void (*resize_across)(const ResizeAxis& axis, const std::uint8_t* src, int first_row, int last_row,
+                        std::uint8_t* dst, std::ptrdiff_t dst_stride);
+
+  // Resamples one output row of `lanes` columns, a multiple of kResizeLanes, from `count` groups of rows that
+  // lie src_stride apart.
+  void (*resize_down)(const ResizeGroup* groups, int count, const std::uint8_t* src,
+                      std::ptrdiff_t src_stride, int lanes, std::uint8_t* dst);
+
+  // P-Net over a part of a level. `scratch` holds kPnetScratch floats, all finite. An output depends on the
+  // level and its place in it alone, not on the part: the same bits however a level is divided.
+  void (*pnet)(const PnetWeights& weights, const PnetPart& part, float* scratch);
+
+  // A convolution and PReLU: see kernels/convolution.h. `scratch` holds convolution_scratch floats where the
+  // layer has a transform.
+  void (*convolve)(const SmallConvolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+                   float* scratch);
+
+  // Max over window x window every 2 pixels, ceil mode: src{height, width, src_channels} of which the first
+  // `channels` count, to dst{out height, out width, channels}. dst has room for another kChannelBlock floats.
+  void (*pool)(const float* src, int height, int width, int src_channels, int window, int channels,
+               float* dst);
 
   // Bilinear warp of interleaved RGB with zero outside, as OpenCV's 8-bit warpAffine computes it: `inverse`
   // maps crop to image {a, b, tx, c, d, ty}; positions are rounded to 1/32 pixel, weights are integers that

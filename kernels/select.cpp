@@ -32,20 +32,40 @@ bool has_avx512() {
 
 Kernels for_this_cpu() {
   Kernels table = definitions();
+  if (cap() >= Isa::sse41 && __builtin_cpu_supports("sse4.1")) {
+    table.pack_strip = x86::pack_strip_sse41;
+    table.resize_across = x86::resize_across_sse41;
+    table.resize_down = x86::resize_down_sse41;
+    table.pnet = x86::pnet_sse41;
+    table.convolve = x86::convolve_sse41;
+    table.pool = x86::pool_sse41;
+  }
   if (has_avx2()) {
     table.dot_products = x86::dot_products_avx2;
+    table.resize_across = x86::resize_across_avx2;
+    table.resize_down = x86::resize_down_avx2;
+    table.pnet = x86::pnet_avx2;
+    table.convolve = x86::convolve_avx2;
+    table.pool = x86::pool_avx2;
     table.read_words = x86::read_words_avx2;
     table.multiply_adds = table.multiply_adds_bf16 = x86::multiply_adds_avx2;
     table.dense = x86::dense_avx2;
   }
   if (has_avx512()) {
+    table.pnet = x86::pnet_avx512;
+    table.convolve = x86::convolve_avx512;
+    table.pool = x86::pool_avx512;
     table.multiply_adds = table.multiply_adds_bf16 = x86::multiply_adds_avx512;
     if (__builtin_cpu_supports("avx512bf16")) table.multiply_adds_bf16 = x86::multiply_adds_avx512bf16;
     table.read_words = x86::read_words_avx512;
     table.to_bf16 = x86::to_bf16_avx512;
     table.dense = x86::dense_avx512;
-    table.dot_products =
-        __builtin_cpu_supports("avx512vnni") ? x86::dot_products_avx512vnni : x86::dot_products_avx512bw;
+    table.dot_products = x86::dot_products_avx512bw;
+    if (__builtin_cpu_supports("avx512vnni")) {
+      table.dot_products = x86::dot_products_avx512vnni;
+      table.resize_across = x86::resize_across_vnni;
+      table.resize_down = x86::resize_down_vnni;
+    }
   }
   return table;
 }
@@ -74,8 +94,12 @@ const WinogradKernels& winograd_definition(int block) {
 
 const Kernels& definitions() {
   static constexpr Kernels kTable = {
-      .resize_row = reference::resize_row,
-      .resize_column = reference::resize_column,
+      .pack_strip = reference::pack_strip,
+      .resize_across = reference::resize_across,
+      .resize_down = reference::resize_down,
+      .pnet = reference::pnet,
+      .convolve = reference::convolve,
+      .pool = reference::pool,
       .warp_affine = reference::warp_affine,
       .scale_shift = reference::scale_shift,
       .to_bf16 = reference::to_bf16,

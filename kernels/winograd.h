@@ -11,12 +11,14 @@
 // order:
 //   activations  {channels / block, height, width, block}
 //   transformed input V   {position, in_blocks, tiles, block}
-//   transformed weights U {position, in_blocks * block, panel} for each panel of output channels, with a
-//   cache
-//                         line of padding after each position: strides of whole pages would share cache sets
+//   transformed weights U {position, in_blocks * block, panel} for each panel of output channels, and a cache
+//   line
+//                         more after each position: strides of whole pages would share cache sets
 //   products M            {panel / block, position, tiles, block}
 // With bfloat16 arithmetic V holds bfloat16, and U pairs of them: {position, in_blocks * block / 2, panel,
 // 2}.
+//
+// Activations, U, V, M and scratch are aligned to 64 bytes; what belongs to channels need not be.
 //
 // Functions here have internal linkage on purpose: files compiled for different instruction sets include
 // them.
@@ -109,7 +111,7 @@ struct WinogradOutput {
 };
 
 struct WinogradKernels {
-  int block;  // channels that lie together; 0: no version for this CPU is worth using
+  int block;  // channels that lie together
   int panel;  // output channels for which weights lie together: a multiple of block
 
   // src {rows, in, 3, 3}, rows <= panel, each row times its `scale` {rows} or, null, as it is, to U of one

@@ -127,8 +127,9 @@ struct WeightsInfo {
 };
 
 // A mapped .afw file (weights/FORMAT.md) and what has been planned from it. Copies share one state;
-// thread-safe. While any is alive, the file may be removed or replaced by rename, but must not be truncated
-// or overwritten in place: a map then raises SIGBUS.
+// thread-safe. While any is alive, or a Detector, Embedder or Engine made from it, the file may be removed or
+// replaced by rename, but must not be truncated or overwritten in place: its bytes are checked once, when
+// they are planned, and a truncated map raises SIGBUS.
 class Weights {
  public:
   // Checks structure and names at once, each tensor's checksum when it is planned or by verify().
@@ -233,15 +234,18 @@ struct Embedding {
 // Cosine of the angle between two embeddings of the same model, in [-1, 1]; summed in double.
 double similarity(const Embedding& a, const Embedding& b);
 
-// Of the multiplications; sums are float32 in either case. bf16 keeps 8 bits of each factor: about twice as
-// fast, cosine to the float32 embedding about 0.9999. Embeddings of one precision should be compared with the
-// same.
+// Of the multiplications; sums are float32 in either case. bf16 keeps 8 bits of each factor: a third less
+// time, and a cosine to the float32 embedding of 0.9998 or more, so embeddings of both may stand in one
+// gallery.
 enum class Precision { f32, bf16 };
 
 // fast: weights are transformed for the fastest kernels and kept so, in about three times the memory of a
-// float32 file. The first nine embeddings do that bit by bit and take up to twice the time of later ones,
-// unless prepare() has. small: little more memory than the weights' file; they are transformed anew each
-// time, for a third more time. With bf16 half the float32 weights, at twice the time.
+// float32 file (one and a half with bf16). A single embedding pays for none of that: the first transforms
+// what it needs as it goes, for half as much time again, and those up to the ninth keep some of it each,
+// which costs them what the system takes to give the memory. Call prepare() to have it at once. A process
+// that may not use that much memory should plan small. small: little more memory than the weights' file; they
+// are transformed anew each time, for a third more time. With bf16 a copy of half the float32 weights
+// instead, at twice the time of the fast plan.
 enum class PlanKind { fast, small };
 
 struct EmbedderOptions {
@@ -259,8 +263,8 @@ class Embedder {
   Embedder(Embedder&&) noexcept;
   Embedder& operator=(Embedder&&) noexcept;
 
-  // Transforms all weights of a fast plan at once: later embeddings take their steady time. For services, and
-  // for measurements. Otherwise without effect.
+  // Transforms all weights of a fast plan at once, on all threads: later embeddings take their steady time
+  // and touch no new memory. For services, and for measurements. Results are the same bits without it.
   void prepare();
 
   // Aligned crops of 112x112, in either channel order. One crop: threads work inside its layers; several:
@@ -295,8 +299,8 @@ struct LayerProfile {
   double multiply_adds = 0, executed_multiply_adds = 0;
   double activation_bytes = 0, weight_bytes = 0;  // each read or written once
   double run_ms_min = 0, run_ms_median = 0;       // between its neighbours
-  // Repeated alone, its data in cache. A convolution: the backend's primitive (bias and residual sum
-  // included) without the PReLU that `run` counts.
+  // Repeated alone, its data in cache. A convolution of oneDNN's: the primitive alone (bias and residual sum
+  // included), without the batch norm before it and the PReLU after it that `run` counts.
   double alone_ms_min = 0, alone_ms_median = 0;
   // The machine's limits, between neighbours: no layer takes less than the greater of the two. Executed
   // multiply-adds at the peak; bytes at the rate of `level`, the level of memory that takes longest.
@@ -333,7 +337,7 @@ struct ProfileOptions {
 };
 
 // Times whole runs, every layer between its neighbours, every layer alone, and the machine's limits in turn,
-// round after round. Takes seconds, and some hundred megabytes while it lasts. Throws invalid_argument for
+// round after round. Takes seconds, and up to a gigabyte while it lasts. Throws invalid_argument for
 // options out of range and for a network that the weights do not hold; corrupt.
 NetworkProfile profile_layers(const Weights& weights, const ProfileOptions& options = {});
 

@@ -5,7 +5,7 @@
 #include "src/image/view.h"
 #include "src/mtcnn/cascade.h"
 #include "src/mtcnn/nets.h"
-#include "src/nn/open_mp.h"
+#include "src/nn/thread_pool.h"
 #include "src/weights_state.h"
 
 namespace adaface {
@@ -34,7 +34,7 @@ const DetectorOptions& checked(const DetectorOptions& options) {
 struct Detector::Session {
   Session(const Weights& weights, const DetectorOptions& options)
       : state(weights.state()),
-        pool(nn::thread_count(checked(options).threads), nn::enter_worker_thread),
+        pool(nn::thread_count(checked(options).threads), nullptr),
         cascade{options, pool, {}, {}} {
     const weights::AfwFile& file = state->file;
     if (file.info().architecture != weights::Architecture::mtcnn)
@@ -57,7 +57,6 @@ Detector& Detector::operator=(Detector&&) noexcept = default;
 
 std::vector<Face> Detector::detect(const ImageView& image) {
   image::check_view(image);
-  const nn::SingleThreadedScope scope;
   return session_->cascade.detect(image, nullptr);
 }
 

@@ -14,7 +14,7 @@ std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, con
   if (!plan) {
     verify(pool, (options.precision == Precision::f32 || options.kind == PlanKind::fast) &&
                      file.info().storage == weights::DataType::f32);
-    known = plan = nn::plan_cpu(describe(), options, pool);
+    known = plan = nn::plan_cpu(describe(), options, pool, shared_from_this());
   }
   return plan;
 }
@@ -25,7 +25,7 @@ void Weights::State::verify(nn::ThreadPool* pool, bool keep) const {
   const auto verify_one = [&](int task, int) {
     // From the end, where the largest one lies: no thread is left alone with it.
     const weights::TensorView& tensor = tensors[tensors.size() - 1 - static_cast<std::size_t>(task)];
-    file.verify(tensor);
+    file.verify_once(tensor);
     if (!keep) file.release(tensor);
   };
   if (pool)

@@ -14,7 +14,7 @@
 
 namespace adaface {
 
-struct Weights::State {
+struct Weights::State : std::enable_shared_from_this<Weights::State> {
   explicit State(const std::filesystem::path& path) : file(path), name(io::printable(path)) {}
 
   // The plan of network `key`, made of what `describe` gives when no session holds one already; `pool` shares

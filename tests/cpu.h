@@ -21,6 +21,7 @@ inline Isa isa_of_cpu() {
                                                                                       : Isa::avx512;
 }
 
+// oneDNN reads its own in any case.
 inline std::string lower_case_variable(const char* name) {
   const char* value = std::getenv(name);
   std::string text = value ? value : "";
@@ -39,7 +40,8 @@ inline Isa onednn_isa() {
 }
 
 inline Isa kernels_isa() {
-  const std::string cap = lower_case_variable("ADAFACE_MAX_ISA");
+  const char* text = std::getenv("ADAFACE_MAX_ISA");
+  const std::string cap = text ? text : "";
   const Isa most = cap == "reference" ? Isa::reference
                    : cap == "sse41"   ? Isa::sse41
                    : cap == "avx2"    ? Isa::avx2

@@ -594,7 +594,7 @@ TEST_CASE("bench without a weight file makes weights up, and says so") {
   const Result made_up = f.run(ADAFACE_CLI, arguments, nowhere);
   CHECK(made_up.code == 0);
   CHECK_CONTAINS(made_up.err, "mtcnn.afw: not there");
-  CHECK_CONTAINS(made_up.out, "3x24x24 -> 10x22x22 k3 s1");
+  CHECK_CONTAINS(made_up.out, "3x24x24 -> 6x7x7");
   const fs::path temporary = f.directory("temporary");
   CHECK(f.run(ADAFACE_CLI, arguments, nowhere + " TMPDIR=" + quoted(temporary.string())).code == 0);
   CHECK(fs::is_empty(temporary));

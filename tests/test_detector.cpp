@@ -175,6 +175,19 @@ TEST_CASE("any number of threads finds the same faces") {
     CHECK(same_faces(Detector(file, {.threads = threads}).detect(group), expected));
 }
 
+TEST_CASE("a picture too large to be kept packed gives the same faces") {
+  const std::filesystem::path weights = detector_weights();
+  if (weights.empty()) return;
+  const Weights file = Weights::load(weights);
+  const Image group = read_image(source_root() / "tests/data/synthetic_faces/group.jpg");
+  const std::vector<Face> expected = Detector(file, {.threads = 1}).detect(group);
+  for (const int threads : {1, 3}) {
+    TracedDetector detector(file, Mode::standard, threads);
+    detector.cascade.most_kept_pixels = 0;
+    CHECK(same_faces(detector.cascade.detect(group, nullptr), expected));
+  }
+}
+
 TEST_CASE("a BGR view finds the same faces") {
   const std::filesystem::path weights = detector_weights();
   if (weights.empty()) return;

@@ -216,10 +216,15 @@ bool all_finite(std::span<const float> values) {
 
 }  // namespace
 
-void AfwFile::verify(const TensorView& tensor) const {
+void AfwFile::verify_once(const TensorView& tensor) const {
   std::atomic<bool>& verified =
       impl_->verified[static_cast<std::size_t>(&tensor - impl_->parsed.tensors.data())];
-  if (verified.load(std::memory_order_acquire)) return;
+  if (verified.load(std::memory_order_relaxed)) return;
+  verify(tensor);
+  verified.store(true, std::memory_order_relaxed);
+}
+
+void AfwFile::verify(const TensorView& tensor) const {
   const std::string quoted = "tensor \"" + std::string(tensor.name) + "\"";
   // In pieces: a value is examined while the checksum has it in cache.
   constexpr std::size_t kPiece = std::size_t{1} << 16;
@@ -245,7 +250,6 @@ void AfwFile::verify(const TensorView& tensor) const {
     corrupt(impl_->name, quoted + ": checksum does not match, its bytes have changed");
   if (!finite) corrupt(impl_->name, quoted + " holds a value that is not finite");
   if (negative) corrupt(impl_->name, quoted + " holds a negative variance");
-  verified.store(true, std::memory_order_release);
 }
 
 void AfwFile::prefetch() const noexcept {

@@ -73,11 +73,13 @@ class AfwFile {
   // Throws internal when there is none: the constructor has compared names with the tensor table.
   const TensorView& tensor(std::string_view name) const;
   // Compares the bytes with the checksum, and rejects NaN, infinity and negative variances; throws corrupt,
-  // naming file and tensor. Done once for each tensor.
+  // naming file and tensor.
   void verify(const TensorView& tensor) const;
+  // The same unless it was done before: the map does not change behind a reader that keeps the rules above.
+  void verify_once(const TensorView& tensor) const;
   // The pages of a tensor leave resident memory; call when it has been packed.
   void release(const TensorView& tensor) const noexcept;
-  // Tells that all of the file will be read soon.
+  // Brings the whole file into resident memory.
   void prefetch() const noexcept;
   // Elements [first, first + dst.size()) as float32 (exact from every storage type).
   static void to_float(const TensorView& tensor, std::uint64_t first, std::span<float> dst);

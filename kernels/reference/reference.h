@@ -8,9 +8,15 @@
 
 namespace adaface::kernels::reference {
 
-void resize_row(const ResizeAxis& axis, const std::uint8_t* src, std::uint8_t* dst);
-void resize_column(const ResizeAxis& axis, int i, const std::uint8_t* src, std::ptrdiff_t src_stride,
-                   int bytes, std::uint8_t* dst);
+void pack_strip(const std::uint8_t* rgb, std::ptrdiff_t stride, int width, int rows, std::uint8_t* dst);
+void resize_across(const ResizeAxis& axis, const std::uint8_t* src, int first_row, int last_row,
+                   std::uint8_t* dst, std::ptrdiff_t dst_stride);
+void resize_down(const ResizeGroup* groups, int count, const std::uint8_t* src, std::ptrdiff_t src_stride,
+                 int lanes, std::uint8_t* dst);
+
+void convolve(const SmallConvolution& layer, const ConvolutionSize& size, const float* src, float* dst,
+              float* scratch);
+void pool(const float* src, int height, int width, int src_channels, int window, int channels, float* dst);
 
 void warp_affine(const std::uint8_t* src, int src_width, int src_height, std::ptrdiff_t src_stride,
                  const double inverse[6], std::uint8_t* dst, int dst_width, int dst_height,
@@ -29,6 +35,8 @@ void max_pool(const Kernels::MaxPool& shape, const float* src, float* dst);
 void global_average(const float* src, int blocks, int pixels, int block, float* dst);
 void gate_add(const float* src, const float* gate, const float* residual, float* dst, int blocks, int pixels,
               int block);
+void pnet(const PnetWeights& weights, const PnetPart& part, float* scratch);
+
 void dot_products(const std::uint8_t* rows, std::size_t blocks, const std::int8_t* queries,
                   std::size_t query_count, std::size_t length, std::int32_t* dst);
 double multiply_adds(int rounds);

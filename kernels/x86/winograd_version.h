@@ -179,6 +179,7 @@ template <int kTileY, int kTileX>
     for (int i = 0; i < kTileY; ++i) columns[i][value_of<kTileX>(j)] = t[i];
   }
   const V bias = Vector::load_unaligned(s.bias);
+  // Of max and min the second operand is what comes of NaN: an overflow must not look like a result.
   const V slope = s.slope ? Vector::load_unaligned(s.slope) : Vector::zero();
 #pragma GCC unroll 4
   for (int i = 0; i < kTileY; ++i) {
@@ -190,7 +191,7 @@ template <int kTileY, int kTileX>
     for (int j = 0; j < kTileX; ++j, to += kBlock) {
       if (x + j >= s.width) break;
       V value = t[j] + bias;
-      if (s.slope) value = Vector::max(value, Vector::zero()) + Vector::min(value, Vector::zero()) * slope;
+      if (s.slope) value = Vector::max(Vector::zero(), value) + Vector::min(Vector::zero(), value) * slope;
       if (s.add) value = value + Vector::load(to);
       Vector::store(to, value);
     }
@@ -213,7 +214,7 @@ void output_row(const WinogradOutput& s, const float* m, size_t position_stride,
     output_tile<kTileY, 2>(s, from + i * kBlock, position_stride, y, 4 * four + 2 * i, dst);
 }
 
-[[maybe_unused]] void output(const WinogradOutput& s, const float* m, float* dst) {
+void output(const WinogradOutput& s, const float* m, float* dst) {
   const size_t position_stride =
       static_cast<size_t>(winograd_tiles(s.grid)) * static_cast<size_t>(s.images) * kBlock;
   int y = s.grid.first_row;
@@ -342,8 +343,8 @@ struct MultiplyBf16 {
   }
 };
 
-[[maybe_unused]] void multiply(const WinogradGrid& grid, int images, int in_blocks, WinogradType type,
-                               const void* u, const float* v, float* m) {
+void multiply(const WinogradGrid& grid, int images, int in_blocks, WinogradType type, const void* u,
+              const float* v, float* m) {
   switch (type) {
     case WinogradType::f32: return multiply_all<MultiplyF32>(grid, images, in_blocks, u, v, m);
     case WinogradType::f16: return multiply_all<MultiplyF16>(grid, images, in_blocks, u, v, m);
@@ -454,8 +455,8 @@ void transform_panel(const WinogradGrid& grid, const float* src, const float* sc
   if (kKeep) Vector::finish_streams();
 }
 
-[[maybe_unused]] void weights(const WinogradGrid& grid, const float* src, const float* scale, int rows,
-                              int in, int in_blocks, WinogradType type, bool keep, void* dst) {
+void weights(const WinogradGrid& grid, const float* src, const float* scale, int rows, int in, int in_blocks,
+             WinogradType type, bool keep, void* dst) {
   const auto run = [&](auto transform) {
     transform(grid, src, scale, rows, in, in_blocks, static_cast<unsigned char*>(dst));
   };
@@ -469,6 +470,19 @@ void transform_panel(const WinogradGrid& grid, const float* src, const float* sc
                   : run(transform_panel<WinogradType::bf16, false>);
   }
 }
+
+void input(const WinogradInput& shape, const float* src, float* v, float* scratch) {
+  transform_image(shape, src, v, scratch);
+}
+
+[[maybe_unused]] constexpr WinogradKernels kVersion = {.block = kBlock,
+                                                       .panel = kBlock * Vector::kPanel,
+                                                       .weights = weights,
+                                                       .input = input,
+                                                       .multiply = multiply,
+                                                       .output = output,
+                                                       .input_bf16 = nullptr,
+                                                       .multiply_bf16 = nullptr};
 
 }  // namespace
 }  // namespace adaface::kernels::x86

@@ -49,7 +49,7 @@ class MappedFile {
   // Tells the system that [data, data + size) will not be read soon: its pages leave our resident memory
   // (and come back from the page cache when read again).
   void release(const std::byte* data, std::size_t size) const noexcept;
-  // Tells the system that all will be read soon: one call instead of a fault every few pages.
+  // Brings all of it into memory, in one call instead of a fault every few pages; returns when it is there.
   void prefetch() const noexcept;
 
  private:

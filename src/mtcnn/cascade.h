@@ -1,7 +1,6 @@
 // From an image to faces: pyramid and P-Net propose, R-Net refines, O-Net decides and places landmarks.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -10,24 +9,42 @@
 #include "src/adaface.hpp"
 #include "src/image/resize.h"
 #include "src/mtcnn/boxes.h"
-#include "src/nn/plan.h"
+#include "src/mtcnn/nets.h"
 #include "src/nn/thread_pool.h"
+#include "src/weights_state.h"
 
 namespace adaface::mtcnn {
 
-// Cells on a side of the tiles that a pyramid level is cut into: one plan each, whatever the size of the
-// image. The large tile's widest activation, 16 channels of 104x104, still lies in a second-level cache of 1
-// MiB.
-inline constexpr std::array<int, 2> kTileCells = {48, 16};
+struct Nets {
+  explicit Nets(const weights::AfwFile& file)
+      : pnet(file), rnet(CandidateNet::rnet(file)), onet(CandidateNet::onet(file)) {}
+  Pnet pnet;
+  CandidateNet rnet, onet;
+};
 
 // What one thread works with.
 struct Worker {
-  std::array<std::unique_ptr<nn::Session>, kTileCells.size()> pnet;
-  std::unique_ptr<nn::Session> rnet, onet;
-  Resizer resizer;
-  std::vector<std::uint8_t> pixels;  // a candidate's crop, padded
-  std::vector<std::uint8_t> resized;
-  std::vector<float> band;  // P-Net outputs of one row of tiles
+  ResizeScratch resize;
+  std::vector<float> pnet;  // scratch of the kernel
+  std::vector<float> band;  // P-Net outputs of a band of rows
+  std::vector<float> rows;  // and of some of them
+  PlaneResizer crop;
+  std::vector<std::uint8_t> pixels;      // a candidate's planes
+  std::vector<float> input;              // and what the net sees of it
+  std::vector<float> features, outputs;  // of some candidates
+  CandidateNet::Scratch net;
+};
+
+// A level of the pyramid; tables and memory are kept from one picture to the next.
+struct Level {
+  double scale = 0;
+  int width = 0, height = 0;  // of the resized image
+  int rows = 0, columns = 0;  // of cells
+  std::ptrdiff_t pitch = 0;   // bytes of a row of one plane; rows of the three planes alternate
+  PlaneResizer resizer;
+  ResizeBand resize_bands[3];  // of the three planes
+  std::vector<std::uint8_t> pixels;
+  std::vector<std::vector<Candidate>> bands;  // from the top
 };
 
 // How many boxes came through each stage.
@@ -42,13 +59,15 @@ struct Trace {
 struct Cascade {
   DetectorOptions options;
   nn::ThreadPool& pool;
-  std::function<Worker()> make_worker;
-  std::vector<std::optional<Worker>> workers;  // one for each thread of the pool
+  std::shared_ptr<const Nets> nets;
+  std::vector<Worker> workers;  // one for each thread of the pool
+  std::vector<Level> levels{};
+  PackedStrips strips{};  // of the image that is being looked at
+  // Of larger pictures the packed form is not held, but made again for each thread.
+  std::size_t most_kept_pixels = std::size_t{1} << 25;
 
-  // Plans the nets and makes the first worker; the others are made by their threads when they first have
-  // work: most pictures keep few of many threads busy.
+  // Reads the nets.
   void plan(Weights::State& weights);
-  Worker& worker(int index);
 
   // `trace` may be null.
   std::vector<Face> detect(const ImageView& image, Trace* trace);
@@ -60,9 +79,10 @@ std::vector<double> pyramid_scales(int width, int height, const DetectorOptions&
 // P-Net over the whole pyramid: boxes after suppression within each level, not yet across levels.
 std::vector<Candidate> propose(Cascade& cascade, const ImageView& image, Trace* trace);
 
-// Planes of (v - 127.5) / 128 from packed RGB rows.
-void fill_planes(const std::uint8_t* rgb, std::ptrdiff_t stride, int width, int height, int plane_width,
-                 int plane_height, float* planes);
+// Scores every candidate with R-Net or O-Net and keeps those above `threshold`, in order. As published, the
+// box stays clipped to the image from here on, although the net saw the padded square.
+void score(Cascade& cascade, const ImageView& image, const CandidateNet& net, float threshold,
+           std::vector<Candidate>& candidates);
 
 // Probability of the second of two logits.
 float face_probability(const float* logits);

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <span>
 
 #include "src/mtcnn/cascade.h"
 #include "src/mtcnn/nets.h"
@@ -9,116 +10,174 @@
 namespace adaface::mtcnn {
 namespace {
 
-constexpr int kOutputs = 6;                                // logits of no face and face, four offsets
+constexpr int kOutputs = kernels::kPnetOutputs;
 constexpr double kLevelOverlap = 0.5;                      // suppression within a level
 constexpr std::size_t kWavePixels = std::size_t{1} << 26;  // of the levels that are held at once
-
-struct Level {
-  double scale;
-  int width, height;  // of the resized image
-  int rows, columns;  // of cells
-  std::size_t tile;   // index into kTileCells
-  std::vector<std::uint8_t> pixels;
-  std::vector<std::vector<Candidate>> bands;  // rows of tiles, from the top
-
-  int tile_cells() const { return kTileCells[tile]; }
-  int band_count() const { return (rows + tile_cells() - 1) / tile_cells(); }
-};
-
-// The tile size that convolves the fewest pixels.
-std::size_t choose_tile(int rows, int columns) {
-  auto cost = [&](int cells) {
-    const double side = pnet_input_size(cells);
-    return std::ceil(static_cast<double>(rows) / cells) * std::ceil(static_cast<double>(columns) / cells) *
-           side * side;
-  };
-  const auto best = std::ranges::min_element(kTileCells, {}, cost);
-  return static_cast<std::size_t>(best - kTileCells.begin());
-}
-
-// Outputs of one row of tiles: {rows of the band, level.columns, kOutputs}.
-void run_band(Worker& worker, const Level& level, int first_row, int rows) {
-  const int cells = level.tile_cells(), size = pnet_input_size(cells);
-  nn::Session& pnet = *worker.pnet[level.tile];
-  worker.band.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(level.columns) * kOutputs);
-  const std::ptrdiff_t stride = 3 * static_cast<std::ptrdiff_t>(level.width);
-  const int top = kCellStride * first_row, height = std::min(size, level.height - top);
-  for (int column = 0; column < level.columns; column += cells) {
-    const int left = kCellStride * column, width = std::min(size, level.width - left);
-    fill_planes(level.pixels.data() + top * stride + 3 * left, stride, width, height, size, size,
-                pnet.input());
-    pnet.run(nullptr, height, width);
-    const int columns = std::min(cells, level.columns - column);
-    for (int row = 0; row < rows; ++row)
-      std::copy_n(
-          pnet.output() + static_cast<std::ptrdiff_t>(row) * cells * kOutputs, columns * kOutputs,
-          worker.band.data() + (static_cast<std::ptrdiff_t>(row) * level.columns + column) * kOutputs);
-  }
-}
+// What is kept from one picture to the next: a level's pixels, a picture's strips.
+constexpr std::size_t kKeptBytes = std::size_t{1} << 24;
 
 // The published softmax runs over the columns of a row: the face logits of one row compete with each other.
-void row_scores(const float* outputs, int columns, std::vector<float>& scores) {
+// False where no score of the row can pass `threshold`.
+bool row_scores(const float* face, int columns, float threshold, std::vector<float>& scores) {
   float peak = -std::numeric_limits<float>::infinity();
-  for (int c = 0; c < columns; ++c) peak = std::max(peak, outputs[c * kOutputs + 1]);
+  for (int c = 0; c < columns; ++c) peak = std::max(peak, face[c]);
   double sum = 0;
-  for (int c = 0; c < columns; ++c) sum += std::exp(static_cast<double>(outputs[c * kOutputs + 1]) - peak);
+  for (int c = 0; c < columns; ++c) {
+    sum += std::exp(static_cast<double>(face[c]) - peak);
+    // No term is above 1 and none is negative: every score will be less than half the threshold.
+    if (sum * threshold > 2) return false;
+  }
   for (int c = 0; c < columns; ++c)
     scores[static_cast<std::size_t>(c)] =
-        static_cast<float>(std::exp(static_cast<double>(outputs[c * kOutputs + 1]) - peak) / sum);
+        static_cast<float>(std::exp(static_cast<double>(face[c]) - peak) / sum);
+  return true;
 }
 
-std::vector<Candidate> band_candidates(Worker& worker, const Level& level, int band,
-                                       const DetectorOptions& options) {
-  const int first_row = band * level.tile_cells(),
-            rows = std::min(level.tile_cells(), level.rows - first_row);
-  run_band(worker, level, first_row, rows);
+// Differences of the logits up to which a cell cannot pass `threshold`: its probability is then smaller by
+// some 1e-4 at least, and float32 errs by 1e-6 at most.
+float least_difference(const DetectorOptions& options) {
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  if (options.mode == Mode::reference) return kNone;
+  const double threshold = std::min<double>(options.score_thresholds[0], 0.99);
+  return threshold > 0 ? static_cast<float>(std::log(threshold / (1 - threshold)) - 0.01) : kNone;
+}
+
+// P-Net's outputs of rows [first_row, first_row + rows), {rows, kOutputs, pitch}.
+void run_rows(Worker& worker, const Pnet& pnet, const Level& level, int first_row, int rows, float least,
+              bool face_only, std::vector<float>& dst) {
+  const kernels::Kernels& kernels = kernels::select();
+  const int pitch = level.columns + kernels::kPnetSlack;
+  worker.pnet.resize(kernels::kPnetScratch);
+  dst.resize(static_cast<std::size_t>(rows) * kOutputs * static_cast<std::size_t>(pitch));
+  // From the left: what a part writes beyond its columns the next one overwrites.
+  for (int column = 0; column < level.columns; column += kernels::kPnetMaxColumns)
+    kernels.pnet(pnet.weights(),
+                 {.pixels = level.pixels.data(),
+                  .row_stride = 3 * level.pitch,
+                  .plane_stride = level.pitch,
+                  .width = level.width,
+                  .height = level.height,
+                  .first_row = first_row,
+                  .rows = rows,
+                  .first_column = column,
+                  .columns = std::min(kernels::kPnetMaxColumns, level.columns - column),
+                  .least = least,
+                  .face_only = face_only,
+                  .dst = dst.data() + column,
+                  .pitch = pitch},
+                 worker.pnet.data());
+}
+
+Candidate make_candidate(const Level& level, int row, int column, float score, const float* outputs,
+                         std::ptrdiff_t pitch) {
+  // nearbyint rounds halves to even in the default rounding mode
+  const double x = kCellStride * column + 1.0, y = kCellStride * row + 1.0;
+  Candidate candidate{std::nearbyint(x / level.scale),
+                      std::nearbyint(y / level.scale),
+                      std::nearbyint((x + kWindow) / level.scale),
+                      std::nearbyint((y + kWindow) / level.scale),
+                      score,
+                      {},
+                      {}};
+  for (std::ptrdiff_t k = 0; k < 4; ++k)
+    candidate.offsets[static_cast<std::size_t>(k)] = outputs[(k + 2) * pitch + column];
+  return candidate;
+}
+
+std::vector<Candidate> band_candidates(Worker& worker, const Pnet& pnet, const Level& level, int first_row,
+                                       int rows, const DetectorOptions& options) {
+  const float threshold = options.score_thresholds[0], least = least_difference(options);
+  const std::ptrdiff_t pitch = level.columns + kernels::kPnetSlack;
   std::vector<Candidate> candidates;
+  if (options.mode == Mode::standard) {
+    run_rows(worker, pnet, level, first_row, rows, least, false, worker.band);
+    for (int row = 0; row < rows; ++row) {
+      const float* outputs = worker.band.data() + row * kOutputs * pitch;
+      for (int column = 0; column < level.columns; ++column) {
+        const float logits[2] = {outputs[column], outputs[pitch + column]};
+        if (!(logits[1] - logits[0] > least)) continue;
+        const float score = face_probability(logits);
+        if (score > threshold)
+          candidates.push_back(make_candidate(level, first_row + row, column, score, outputs, pitch));
+      }
+    }
+    return candidates;
+  }
+  // Few rows have a cell that passes: the rest of their outputs is computed then.
+  run_rows(worker, pnet, level, first_row, rows, least, true, worker.band);
   std::vector<float> scores(static_cast<std::size_t>(level.columns));
   for (int row = 0; row < rows; ++row) {
-    const float* outputs = worker.band.data() + static_cast<std::ptrdiff_t>(row) * level.columns * kOutputs;
-    if (options.mode == Mode::reference) row_scores(outputs, level.columns, scores);
+    const float* face = worker.band.data() + (row * kOutputs + 1) * pitch;
+    if (!row_scores(face, level.columns, threshold, scores)) continue;
+    if (std::ranges::none_of(scores, [&](float score) { return score > threshold; })) continue;
+    const int top = row / kernels::kWinogradTile * kernels::kWinogradTile;
+    run_rows(worker, pnet, level, first_row + top, std::min(kernels::kWinogradTile, rows - top), least, false,
+             worker.rows);
     for (int column = 0; column < level.columns; ++column) {
-      const float* cell = outputs + column * kOutputs;
-      const float score =
-          options.mode == Mode::reference ? scores[static_cast<std::size_t>(column)] : face_probability(cell);
-      if (!(score > options.score_thresholds[0])) continue;
-      // nearbyint rounds halves to even in the default rounding mode
-      const double x = kCellStride * column + 1.0, y = kCellStride * (first_row + row) + 1.0;
-      Candidate candidate{std::nearbyint(x / level.scale),
-                          std::nearbyint(y / level.scale),
-                          std::nearbyint((x + kWindow) / level.scale),
-                          std::nearbyint((y + kWindow) / level.scale),
-                          score,
-                          {},
-                          {}};
-      std::copy_n(cell + 2, 4, candidate.offsets.begin());
-      candidates.push_back(candidate);
+      const float score = scores[static_cast<std::size_t>(column)];
+      if (score > threshold)
+        candidates.push_back(make_candidate(level, first_row + row, column, score,
+                                            worker.rows.data() + (row - top) * kOutputs * pitch, pitch));
     }
   }
   return candidates;
 }
 
-void run_wave(Cascade& cascade, const ImageView& image, std::span<Level> wave) {
-  cascade.pool.run(static_cast<int>(wave.size()), [&](int i, int worker) {
-    Level& level = wave[static_cast<std::size_t>(i)];
-    level.pixels.resize(3 * static_cast<std::size_t>(level.width) * static_cast<std::size_t>(level.height));
-    cascade.worker(worker).resizer.resize(image, level.width, level.height, level.pixels.data());
+// A strip that is not kept is packed for all planes of all levels at once, which advance together.
+void resize_levels(Cascade& cascade, std::span<Level> wave) {
+  const PackedStrips& strips = cascade.strips;
+  for (Level& level : wave)
+    level.pixels.resize(3 * static_cast<std::size_t>(level.pitch) * static_cast<std::size_t>(level.height));
+  const auto advance = [&](Level& level, int plane, int i, const std::uint8_t* strip) {
+    level.resizer.advance(i, strip + strips.plane(plane), level.resize_bands[plane],
+                          level.pixels.data() + plane * level.pitch, 3 * level.pitch);
+  };
+  const int count = static_cast<int>(wave.size());
+  if (strips.kept()) {
+    cascade.pool.run(3 * count, [&](int task, int worker) {
+      Level& level = wave[static_cast<std::size_t>(task / 3)];
+      level.resizer.start(level.resize_bands[task % 3]);
+      for (int i = 0; i < strips.count(); ++i)
+        advance(level, task % 3, i,
+                strips.strip(i, cascade.workers[static_cast<std::size_t>(worker)].resize.strip));
+    });
+    return;
+  }
+  const int shares = std::min(cascade.pool.threads(), count);
+  cascade.pool.run(shares, [&](int share, int worker) {
+    for (int k = share; k < count; k += shares)
+      for (ResizeBand& band : wave[static_cast<std::size_t>(k)].resize_bands)
+        wave[static_cast<std::size_t>(k)].resizer.start(band);
+    for (int i = 0; i < strips.count(); ++i) {
+      const std::uint8_t* strip =
+          strips.strip(i, cascade.workers[static_cast<std::size_t>(worker)].resize.strip);
+      for (int k = share; k < count; k += shares)
+        for (int plane = 0; plane < 3; ++plane) advance(wave[static_cast<std::size_t>(k)], plane, i, strip);
+    }
   });
+}
+
+void run_wave(Cascade& cascade, std::span<Level> wave) {
+  resize_levels(cascade, wave);
   struct Task {
     Level* level;
     int band;
   };
   std::vector<Task> tasks;
   for (Level& level : wave) {
-    level.bands.resize(static_cast<std::size_t>(level.band_count()));
-    for (int band = 0; band < level.band_count(); ++band) tasks.push_back({&level, band});
+    level.bands.resize(
+        static_cast<std::size_t>((level.rows + kernels::kPnetMaxRows - 1) / kernels::kPnetMaxRows));
+    for (int band = 0; band < static_cast<int>(level.bands.size()); ++band) tasks.push_back({&level, band});
   }
   cascade.pool.run(static_cast<int>(tasks.size()), [&](int i, int worker) {
     const auto [level, band] = tasks[static_cast<std::size_t>(i)];
+    const int first_row = band * kernels::kPnetMaxRows;
     level->bands[static_cast<std::size_t>(band)] =
-        band_candidates(cascade.worker(worker), *level, band, cascade.options);
+        band_candidates(cascade.workers[static_cast<std::size_t>(worker)], cascade.nets->pnet, *level,
+                        first_row, std::min(kernels::kPnetMaxRows, level->rows - first_row), cascade.options);
   });
-  for (Level& level : wave) level.pixels = {};
+  for (Level& level : wave)
+    if (level.pixels.capacity() > kKeptBytes) level.pixels = {};
 }
 
 }  // namespace
@@ -132,21 +191,19 @@ std::vector<double> pyramid_scales(int width, int height, const DetectorOptions&
 }
 
 std::vector<Candidate> propose(Cascade& cascade, const ImageView& image, Trace* trace) {
-  std::vector<Level> levels;
-  for (double scale : pyramid_scales(image.width, image.height, cascade.options)) {
-    Level level{.scale = scale,
-                .width = static_cast<int>(std::ceil(image.width * scale)),
-                .height = static_cast<int>(std::ceil(image.height * scale)),
-                .rows = 0,
-                .columns = 0,
-                .tile = 0,
-                .pixels = {},
-                .bands = {}};
+  const std::vector<double> scales = pyramid_scales(image.width, image.height, cascade.options);
+  std::vector<Level>& levels = cascade.levels;
+  levels.resize(scales.size());
+  cascade.pool.run(static_cast<int>(scales.size()), [&](int i, int) {
+    Level& level = levels[static_cast<std::size_t>(i)];
+    level.scale = scales[static_cast<std::size_t>(i)];
+    level.width = static_cast<int>(std::ceil(image.width * level.scale));
+    level.height = static_cast<int>(std::ceil(image.height * level.scale));
     level.rows = pnet_cells(level.height);
     level.columns = pnet_cells(level.width);
-    level.tile = choose_tile(level.rows, level.columns);
-    levels.push_back(std::move(level));
-  }
+    level.pitch = level.width + 2 * kernels::kPnetSlack;
+    level.resizer.prepare(image, {0, 0, image.width, image.height}, level.width, level.height);
+  });
   for (std::size_t first = 0; first < levels.size();) {
     std::size_t last = first, pixels = 0;
     while (last < levels.size()) {
@@ -154,7 +211,7 @@ std::vector<Candidate> propose(Cascade& cascade, const ImageView& image, Trace* 
       if (last > first && pixels > kWavePixels) break;
       ++last;
     }
-    run_wave(cascade, image, std::span(levels).subspan(first, last - first));
+    run_wave(cascade, std::span(levels).subspan(first, last - first));
     first = last;
   }
 

@@ -9,6 +9,7 @@
 #include "src/error.hpp"
 #include "src/nn/algorithm.h"
 #include "src/nn/arena.h"
+#include "src/nn/blocks.h"
 #include "src/nn/onednn.h"
 #include "src/nn/open_mp.h"
 #include "src/nn/slots.h"
@@ -21,47 +22,36 @@ namespace {
 // touched for the first time has to be cleared, and one run should not wait for hundreds of megabytes of it.
 constexpr int kKeepingRuns = 8;
 
-std::size_t index(int value) {
-  return static_cast<std::size_t>(value);
-}
-int divide_up(int a, int b) {
-  return (a + b - 1) / b;
-}
-
 std::string text(const Extent& e) {
   return std::to_string(e.channels) + "x" + std::to_string(e.height) + "x" + std::to_string(e.width);
 }
 
-// Batch norms whose only reader is a convolution become part of it.
+// Batch norms whose only reader is a convolution become part of it; not one of the network's input, whose
+// planes no kernel of ours reads, nor of another batch norm.
 Network with_norms_fused(const Network& network) {
   std::vector<int> readers(network.values.size(), 0);
-  for (const Layer& layer : network.layers)
+  std::vector<const Layer*> convolution_of(network.values.size(), nullptr);  // that reads the value
+  std::vector<const Layer*> norm_of(network.values.size(), nullptr);         // that writes it
+  for (const Layer& layer : network.layers) {
     for (Value value : {layer.src, layer.residual})
       if (value >= 0) ++readers[index(value)];
+    if (layer.kind == LayerKind::convolution) convolution_of[index(layer.src)] = &layer;
+    if (layer.kind == LayerKind::scale_shift) norm_of[index(layer.dst)] = &layer;
+  }
   ++readers[index(network.output)];
+  const auto is_fused = [&](const Layer& layer) {
+    return layer.kind == LayerKind::scale_shift && readers[index(layer.dst)] == 1 &&
+           convolution_of[index(layer.dst)] && layer.src != network.input;
+  };
   Network fused{network.values, {}, network.input, network.output};
-  std::vector<const Layer*> norm_of(network.values.size(), nullptr);  // not executed: the value's batch norm
   for (const Layer& layer : network.layers) {
-    if (layer.kind == LayerKind::scale_shift && readers[index(layer.dst)] == 1) {
-      norm_of[index(layer.dst)] = &layer;
-      continue;
-    }
-    const auto keep = [&](const Layer& norm) {
-      fused.layers.push_back(norm);
-      norm_of[index(norm.dst)] = nullptr;
-    };
-    if (layer.residual >= 0 && norm_of[index(layer.residual)]) keep(*norm_of[index(layer.residual)]);
-    const Layer* norm = norm_of[index(layer.src)];
-    if (norm && layer.kind != LayerKind::convolution) {
-      keep(*norm);
-      norm = nullptr;
-    }
+    if (is_fused(layer)) continue;
     Layer& added = fused.layers.emplace_back(layer);
-    if (norm) {
-      added.src = norm->src;
-      added.scale = norm->scale;
-      added.shift = norm->shift;
-    }
+    const Layer* norm = norm_of[index(layer.src)];
+    if (layer.kind != LayerKind::convolution || !norm || !is_fused(*norm)) continue;
+    added.src = norm->src;
+    added.scale = norm->scale;
+    added.shift = norm->shift;
   }
   return fused;
 }
@@ -81,7 +71,8 @@ struct Step {
 
 class CpuPlan final : public Plan, public std::enable_shared_from_this<CpuPlan> {
  public:
-  CpuPlan(const Network& network, const PlanOptions& options, ThreadPool* pool);
+  CpuPlan(const Network& network, const PlanOptions& options, ThreadPool* pool,
+          std::shared_ptr<const void> owner);
 
   std::unique_ptr<Session> create_session(int threads) const override;
   void keep_weights(ThreadPool* pool) const override;
@@ -100,13 +91,12 @@ class CpuPlan final : public Plan, public std::enable_shared_from_this<CpuPlan> 
     return index(channels) * index(e.height) * index(e.width) * sizeof(float);
   }
   std::vector<float> padded(const std::vector<float>& values) const {
-    std::vector<float> result(values);
-    result.resize(index(blocks(static_cast<int>(values.size())) * block_));
-    return result;
+    return nn::padded(values, blocks(static_cast<int>(values.size())) * block_);
   }
   void add_step(const Network& network, const Layer& layer, const Slots& slots, const PlanOptions& options);
   void pack(const Network& network, ThreadPool* pool);
 
+  std::shared_ptr<const void> owner_;  // of the weights that runs read
   int block_ = onednn_channel_block();
   Extent input_, output_;
   int input_slot_, output_slot_;
@@ -141,6 +131,7 @@ class CpuSession final : public Session {
 
   std::shared_ptr<const CpuPlan> plan_;
   const kernels::Kernels& kernels_ = kernels::select();
+  const int threads_;
   Arena arena_, scratch_;
   std::vector<std::unique_ptr<Convolution::Bound>> convolutions_;  // of each step; null: another kind
   std::vector<std::pair<int, int>> valid_;                         // height, width of every value
@@ -148,8 +139,10 @@ class CpuSession final : public Session {
   std::vector<float> output_;
 };
 
-CpuPlan::CpuPlan(const Network& network, const PlanOptions& options, ThreadPool* pool)
-    : input_(network.values[index(network.input)]),
+CpuPlan::CpuPlan(const Network& network, const PlanOptions& options, ThreadPool* pool,
+                 std::shared_ptr<const void> owner)
+    : owner_(std::move(owner)),
+      input_(network.values[index(network.input)]),
       output_(network.values[index(network.output)]),
       value_count_(network.values.size()) {
   const Network fused = with_norms_fused(network);
@@ -257,15 +250,10 @@ void CpuPlan::pack(const Network& network, ThreadPool* pool) {
     std::vector<float>& buffer = plain[index(worker)];
     buffer.resize(plain_floats);
     const Layer& layer = network.layers[i];
-    try {
-      onednn_errors("plan", [&] {
-        steps_[i].convolution->pack(part, layer.weights, buffer.data(),
-                                    packed_.data() + steps_[i].packed_offset);
-      });
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::unsupported) throw;
-      throw Error(error.code(), "layer " + layer.name + ": " + error.what());
-    }
+    onednn_errors("plan", [&] {
+      steps_[i].convolution->pack(part, layer.weights, buffer.data(),
+                                  packed_.data() + steps_[i].packed_offset);
+    });
     // Each part reads other rows: what it has read need not stay beside its packed copy.
     if (layer.weights.release) layer.weights.release();
   };
@@ -295,6 +283,7 @@ std::unique_ptr<Session> CpuPlan::create_session(int threads) const {
 CpuSession::CpuSession(std::shared_ptr<const CpuPlan> plan, int threads)
     : Session(plan->input_),
       plan_(std::move(plan)),
+      threads_(threads),
       arena_(plan_->arena_bytes_),
       valid_(plan_->value_count_),
       mean_(index(plan_->max_channels_)),
@@ -324,6 +313,9 @@ void CpuSession::set_valid(int height, int width) {
 }
 
 void CpuSession::run(ThreadPool* pool, int valid_height, int valid_width) {
+  if (pool && pool->threads() > threads_)
+    throw Error(ErrorCode::internal, "a session for " + std::to_string(threads_) + " threads, run on " +
+                                         std::to_string(pool->threads()));
   set_valid(valid_height, valid_width);
   for (std::size_t i = 0; i < plan_->steps_.size(); ++i) run_step(i, pool);
   const Extent out = plan_->output_;
@@ -409,14 +401,27 @@ void CpuSession::squeeze(const Step& step) {
 
 }  // namespace
 
-std::shared_ptr<const Plan> plan_cpu(const Network& network, const PlanOptions& options, ThreadPool* pool) {
+std::shared_ptr<const Plan> plan_cpu(const Network& network, const PlanOptions& options, ThreadPool* pool,
+                                     std::shared_ptr<const void> owner) {
   if (options.precision == Precision::bf16 && !onednn_has_bf16())
     throw Error(ErrorCode::unsupported,
                 "precision is bf16, which this CPU cannot multiply (it has no AVX512-BF16); expected f32");
   const SingleThreadedScope scope;  // oneDNN plans for as many threads as OpenMP would use here
-  return onednn_errors("plan", [&]() -> std::shared_ptr<const Plan> {
-    return std::make_shared<CpuPlan>(network, options, pool);
-  });
+  const auto plan = [&](const PlanOptions& how) {
+    return onednn_errors("plan", [&]() -> std::shared_ptr<const Plan> {
+      return std::make_shared<CpuPlan>(network, how, pool, owner);
+    });
+  };
+  if (!options.half_weights) return plan(options);
+  try {
+    return plan(options);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::unsupported) throw;
+    // A weight too large for 16 bits: all are kept in 32.
+    PlanOptions full = options;
+    full.half_weights = false;
+    return plan(full);
+  }
 }
 
 }  // namespace adaface::nn

@@ -13,8 +13,9 @@ class ThreadPool;
 // parts; parts never change a result, since every output is computed by the same sequence of operations in
 // any division. A batch norm that only one convolution reads becomes part of it. `pool` shares out the
 // packing; null: this thread alone. Throws what Network's fill functions throw; out_of_memory, internal;
-// unsupported for bf16 on a CPU that does not multiply it.
+// unsupported for bf16 on a CPU that does not multiply it. What the network's functions and pointers refer to
+// must outlive the plan, which keeps `owner` for that.
 std::shared_ptr<const Plan> plan_cpu(const Network& network, const PlanOptions& options,
-                                     ThreadPool* pool = nullptr);
+                                     ThreadPool* pool = nullptr, std::shared_ptr<const void> owner = nullptr);
 
 }  // namespace adaface::nn

@@ -3,6 +3,7 @@
 
 #include "kernels/kernels.h"
 #include "src/nn/arena.h"
+#include "src/nn/blocks.h"
 #include "src/nn/convolution.h"
 #include "src/nn/thread_pool.h"
 
@@ -10,10 +11,6 @@ namespace adaface::nn {
 namespace {
 
 constexpr int kRowsOfATask = 16;
-
-std::size_t index(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 class DenseConvolution final : public Convolution {
  public:
@@ -100,6 +97,8 @@ std::unique_ptr<Convolution> make_dense_convolution(const ConvolutionProblem& pr
   const bool sees_all = layer.padding == 0 && layer.kernel == in.height && layer.kernel == in.width;
   const bool plain = layer.residual < 0 && layer.weights.slope.empty() && !problem.planar &&
                      problem.out.channels % problem.block == 0;
+  // Without a version for this CPU, oneDNN is faster.
+  if (kernels::select().dense == kernels::definitions().dense) return nullptr;
   if (!sees_all || !plain || !layer.weights.rows || problem.precision != Precision::f32) return nullptr;
   return std::make_unique<DenseConvolution>(problem);
 }

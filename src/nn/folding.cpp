@@ -26,7 +26,7 @@ void read_rows(const weights::TensorView& tensor, int first, int count, float* d
 
 const weights::TensorView& TensorReader::checked(const std::string& name) const {
   const weights::TensorView& tensor = file_.tensor(name);
-  file_.verify(tensor);
+  file_.verify_once(tensor);
   return tensor;
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "src/error.hpp"
 #include "src/nn/arena.h"
+#include "src/nn/blocks.h"
 #include "src/nn/convolution.h"
 #include "src/nn/onednn.h"
 #include "src/nn/thread_pool.h"
@@ -20,22 +21,9 @@ using dnnl::memory;
 // A part's weights pass through one unpacked buffer on their way in; this bounds it.
 constexpr std::size_t kMostPartBytes = std::size_t{4} << 20;
 
-std::size_t index(int value) {
-  return static_cast<std::size_t>(value);
-}
-int divide_up(int a, int b) {
-  return (a + b - 1) / b;
-}
-
 const dnnl::engine& engine() {
   static const dnnl::engine cpu{dnnl::engine::kind::cpu, 0};
   return cpu;
-}
-
-std::vector<float> padded(const std::vector<float>& values, int size) {
-  std::vector<float> result(values);
-  if (!values.empty()) result.resize(index(size));
-  return result;
 }
 
 // Output channels [first_block, first_block + blocks) of a convolution: a primitive of its own.

@@ -14,7 +14,7 @@ namespace adaface::nn {
 
 class ThreadPool;
 
-// How 3x3 convolutions with stride 1 are computed. Every choice gives the same results within float32's
+// How 3x3 convolutions with stride 1 are computed. In float32 every choice gives the same results within its
 // rounding; one that a layer does not allow falls back to direct.
 enum class Algorithm {
   automatic,
@@ -48,8 +48,9 @@ struct LayerInfo {
   double weight_bytes = 0;      // as packed, each read once
 };
 
-// An arena and what points into it: belongs to one thread at a time. Running allocates no memory of ours and
-// fails only with the device.
+// An arena and what points into it: belongs to one thread at a time. Running allocates nothing of ours,
+// though the first runs of a fast plan touch memory that it has reserved (Plan::keep_weights), and fails only
+// with the device or when `pool` has more threads than the session was created for (internal).
 class Session {
  public:
   virtual ~Session() = default;
@@ -66,8 +67,8 @@ class Session {
   virtual void run(ThreadPool* pool, int valid_height, int valid_width) = 0;
   void run(ThreadPool* pool = nullptr) { run(pool, input_extent_.height, input_extent_.width); }
 
-  // One layer over whatever the arena holds, for timing. `bare`: of a convolution, what the backend's
-  // primitive does alone, without the PReLU after it.
+  // One layer over whatever the arena holds, for timing. `bare`: of a convolution of oneDNN's, the primitive
+  // alone, without the batch norm before it and the PReLU after it.
   virtual void run_layer(int index, ThreadPool* pool, bool bare = false) = 0;
   // The values of an activation as {channels, height, width}, after a run_until that ended with its layer:
   // for tests.
@@ -78,7 +79,8 @@ class Session {
   Extent input_extent_;
 };
 
-// Packed weights and implementations: immutable, shared by any number of sessions on any threads.
+// Packed weights and implementations, shared by any number of sessions on any threads. What a run computes
+// never changes; how long it takes does, until the weights of a fast plan are kept.
 class Plan {
  public:
   virtual ~Plan() = default;

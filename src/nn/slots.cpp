@@ -3,13 +3,10 @@
 #include <algorithm>
 
 #include "src/error.hpp"
+#include "src/nn/blocks.h"
 
 namespace adaface::nn {
 namespace {
-
-std::size_t index(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 class Assignment {
  public:

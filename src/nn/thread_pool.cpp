@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -37,10 +38,13 @@ void look_again(Condition condition) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads, void (*enter)()) : enter_(enter) {
+  workers_.reserve(static_cast<std::size_t>(std::max(threads, 1) - 1));
   try {
     for (int worker = 1; worker < threads; ++worker) workers_.emplace_back(&ThreadPool::work, this, worker);
   } catch (const std::system_error&) {
     // The system has no more threads to give: go on with those that started.
+  } catch (const std::bad_alloc&) {
+    // Nor memory for them.
   }
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "src/error.hpp"
 #include "src/nn/arena.h"
+#include "src/nn/blocks.h"
 #include "src/nn/convolution.h"
 #include "src/nn/thread_pool.h"
 
@@ -25,25 +26,12 @@ constexpr std::size_t kMostInputBytes = std::size_t{1} << 20;
 
 constexpr float kMostHalf = 65504;
 
-std::size_t index(int value) {
-  return static_cast<std::size_t>(value);
-}
-int divide_up(int a, int b) {
-  return (a + b - 1) / b;
-}
-
 WinogradAxis divide(int outputs, WinogradTiles tiles) {
   const int rest = outputs % 4;
   if (tiles == WinogradTiles::two) return {0, divide_up(outputs, 2)};
   // Three outputs cost less in one tile of 4 than in two of 2.
   if (tiles == WinogradTiles::four || rest == 3) return {divide_up(outputs, 4), 0};
   return {outputs / 4, divide_up(rest, 2)};
-}
-
-std::vector<float> padded(const std::vector<float>& values, int size) {
-  std::vector<float> result(values);
-  if (!values.empty()) result.resize(index(size));
-  return result;
 }
 
 class WinogradConvolution final : public Convolution {
@@ -155,6 +143,7 @@ WinogradConvolution::WinogradConvolution(const ConvolutionProblem& problem, cons
   const int bands = divide_up(tile_rows(), std::clamp(by_size, 1, tile_rows()));
   band_rows_ = divide_up(tile_rows(), bands);
   largest_band_ = band(0, band_rows_);
+  keep_after_ *= divide_up(tile_rows(), band_rows_);  // a run transforms a panel once for each band
 }
 
 WinogradGrid WinogradConvolution::band(int first, int count) const {
