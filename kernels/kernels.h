@@ -84,16 +84,6 @@ struct Kernels {
   // dst{blocks, ceil(height / stride), ceil(width / stride)}: every stride-th pixel.
   void (*subsample)(const float* src, int blocks, int height, int width, int block, int stride, float* dst);
 
-  // Max over window x window every `stride`, no padding, ceil mode: dst{blocks, out_height, out_width}; a
-  // window that reaches past src_height or src_width uses what is inside. src rows are src_pitch pixels
-  // apart, dst rows dst_pitch, their planes src_plane and dst_plane pixels. Every window must start inside.
-  struct MaxPool {
-    int blocks, block, window, stride;
-    int src_height, src_width, src_pitch, src_plane;
-    int out_height, out_width, dst_pitch, dst_plane;
-  };
-  void (*max_pool)(const MaxPool& shape, const float* src, float* dst);
-
   // dst{blocks * block} = mean over pixels.
   void (*global_average)(const float* src, int blocks, int pixels, int block, float* dst);
 

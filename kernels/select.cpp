@@ -107,7 +107,6 @@ const Kernels& definitions() {
       .linear = reference::linear,
       .dense = reference::dense,
       .subsample = reference::subsample,
-      .max_pool = reference::max_pool,
       .global_average = reference::global_average,
       .gate_add = reference::gate_add,
       .dot_products = reference::dot_products,

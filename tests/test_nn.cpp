@@ -258,40 +258,6 @@ TEST_CASE("a residual that is read again later is a defect of the network") {
   CHECK_THROWS_AS(plan_cpu(net, {}), Error);
 }
 
-TEST_CASE("pooling in ceil mode, over the valid part only") {
-  std::printf("seed %u\n", kSeed);
-  Random random(kSeed);
-  for (const auto& [window, stride] : {std::pair{2, 2}, {3, 2}})
-    for (const auto& [height, width] : {std::pair{13, 13}, {13, 8}, {5, 12}, {4, 3}}) {
-      const Case c{3, 10, 13, 13, 1, 1, 0, true};
-      const Filled f = fill(random, c);
-      const Floats src = uniform(random, 3 * 169);
-      Network net;
-      net.max_pool("pool", net.convolution("conv", net.add_input({3, 13, 13}), 1, 1, 0, f.describe(3)),
-                   window, stride);
-      const auto plan = plan_cpu(net, {});
-      const auto session = plan->create_session();
-      std::copy(src.begin(), src.end(), session->input());
-      session->run(nullptr, height, width);
-      const Floats actual = planar(session->output(), plan->output());
-      Floats ignored;
-      const Floats conv = convolve(c, src, f, {}, ignored);
-      const int oh = (height - window + stride - 1) / stride + 1,
-                ow = (width - window + stride - 1) / stride + 1;
-      for (int channel = 0; channel < 10; ++channel)
-        for (int y = 0; y < oh; ++y)
-          for (int x = 0; x < ow; ++x) {
-            float greatest = -1e30f;
-            for (int v = y * stride; v < std::min(y * stride + window, height); ++v)
-              for (int u = x * stride; u < std::min(x * stride + window, width); ++u)
-                greatest = std::max(greatest, conv[static_cast<std::size_t>((channel * 13 + v) * 13 + u)]);
-            const Extent out = plan->output();
-            const float value = actual[static_cast<std::size_t>((channel * out.height + y) * out.width + x)];
-            CHECK(value == doctest::Approx(greatest).epsilon(1e-6));
-          }
-    }
-}
-
 TEST_CASE("squeeze and excite") {
   std::printf("seed %u\n", kSeed);
   Random random(kSeed);

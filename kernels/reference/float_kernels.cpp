@@ -104,25 +104,6 @@ void subsample(const float* src, int blocks, int height, int width, int block, i
             block, dst);
 }
 
-void max_pool(const Kernels::MaxPool& s, const float* src, float* dst) {
-  const std::size_t block = static_cast<std::size_t>(s.block);
-  for (int b = 0; b < s.blocks; ++b)
-    for (int y = 0; y < s.out_height; ++y)
-      for (int x = 0; x < s.out_width; ++x) {
-        float* out =
-            dst + (size(b, s.dst_plane) + size(y, s.dst_pitch) + static_cast<std::size_t>(x)) * block;
-        std::fill_n(out, block, -std::numeric_limits<float>::infinity());
-        const int y_end = std::min(y * s.stride + s.window, s.src_height);
-        const int x_end = std::min(x * s.stride + s.window, s.src_width);
-        for (int v = y * s.stride; v < y_end; ++v)
-          for (int u = x * s.stride; u < x_end; ++u) {
-            const float* in =
-                src + (size(b, s.src_plane) + size(v, s.src_pitch) + static_cast<std::size_t>(u)) * block;
-            for (std::size_t k = 0; k < block; ++k) out[k] = std::max(out[k], in[k]);
-          }
-      }
-}
-
 // Summed in double: the result does not depend on how a faster version orders its sums by more than half an
 // ulp.
 void global_average(const float* src, int blocks, int pixels, int block, float* dst) {

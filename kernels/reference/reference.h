@@ -31,7 +31,6 @@ void linear(const float* src, const float* weights, const float* bias, int input
 void dense(const float* src, const float* rows, int inputs, int outputs, const float* scale,
            const float* bias, float* dst);
 void subsample(const float* src, int blocks, int height, int width, int block, int stride, float* dst);
-void max_pool(const Kernels::MaxPool& shape, const float* src, float* dst);
 void global_average(const float* src, int blocks, int pixels, int block, float* dst);
 void gate_add(const float* src, const float* gate, const float* residual, float* dst, int blocks, int pixels,
               int block);

@@ -62,8 +62,7 @@ class TimedPlan final : public nn::Plan, public std::enable_shared_from_this<Tim
 
 class TimedSession final : public nn::Session {
  public:
-  explicit TimedSession(std::shared_ptr<const TimedPlan> plan)
-      : Session(plan->input_), plan_(std::move(plan)) {
+  explicit TimedSession(std::shared_ptr<const TimedPlan> plan) : plan_(std::move(plan)) {
     std::size_t scratch = 0;
     const auto floats = [](const Extent& e) {
       return size_of(e.channels * e.height * e.width + kChannelBlock);
@@ -78,7 +77,7 @@ class TimedSession final : public nn::Session {
 
   float* input() override { return activations_.front().data(); }
   const float* output() const override { return activations_.back().data(); }
-  void run(nn::ThreadPool* pool, int, int) override {
+  void run(nn::ThreadPool* pool) override {
     for (int i = 0; i < static_cast<int>(plan_->steps_.size()); ++i) run_layer(i, pool, false);
   }
   void run_layer(int index, nn::ThreadPool*, bool) override {

@@ -59,13 +59,11 @@ Network with_norms_fused(const Network& network) {
 struct Step {
   LayerKind kind;
   int src_slot, dst_slot;
-  Value src, dst;
   Extent in, out;
   int blocks;  // of the output
   int kernel, stride, padding;
   std::unique_ptr<Convolution> convolution;
   std::size_t packed_offset = 0;              // of the convolution's weights, in bytes
-  std::vector<float> weights, bias;           // linear
   std::vector<float> scale, shift, fc1, fc2;  // per channel: padded to whole blocks
 };
 
@@ -106,7 +104,6 @@ class CpuPlan final : public Plan, public std::enable_shared_from_this<CpuPlan> 
   std::size_t arena_bytes_ = 0;
   // All in one piece: many allocations would leave as much again in holes between them.
   Arena packed_;
-  std::size_t value_count_ = 0;
   int max_channels_ = 0;
 };
 
@@ -116,7 +113,7 @@ class CpuSession final : public Session {
 
   float* input() override { return slot(plan_->input_slot_); }
   const float* output() const override { return output_.data(); }
-  void run(ThreadPool* pool, int valid_height, int valid_width) override;
+  void run(ThreadPool* pool) override;
   void run_layer(int layer, ThreadPool* pool, bool bare) override { run_step(index(layer), pool, bare); }
   void run_until(int layer, std::vector<float>& chw) override;
 
@@ -124,7 +121,6 @@ class CpuSession final : public Session {
   float* slot(int slot) const {
     return reinterpret_cast<float*>(arena_.data() + plan_->slot_offsets_[index(slot)]);
   }
-  void set_valid(int height, int width);
   void run_step(std::size_t i, ThreadPool* pool, bool bare = false);
   void run_blocks(const Step& step, int first, int count);
   void squeeze(const Step& step);
@@ -134,7 +130,6 @@ class CpuSession final : public Session {
   const int threads_;
   Arena arena_, scratch_;
   std::vector<std::unique_ptr<Convolution::Bound>> convolutions_;  // of each step; null: another kind
-  std::vector<std::pair<int, int>> valid_;                         // height, width of every value
   std::vector<float> mean_, gate_;                                 // squeeze-and-excite
   std::vector<float> output_;
 };
@@ -143,8 +138,7 @@ CpuPlan::CpuPlan(const Network& network, const PlanOptions& options, ThreadPool*
                  std::shared_ptr<const void> owner)
     : owner_(std::move(owner)),
       input_(network.values[index(network.input)]),
-      output_(network.values[index(network.output)]),
-      value_count_(network.values.size()) {
+      output_(network.values[index(network.output)]) {
   const Network fused = with_norms_fused(network);
   std::vector<std::size_t> sizes;
   for (Value value = 0; value < static_cast<Value>(fused.values.size()); ++value)
@@ -166,8 +160,6 @@ void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& 
   Step step{.kind = layer.kind,
             .src_slot = slots.slot_of[index(layer.src)],
             .dst_slot = slots.slot_of[index(layer.dst)],
-            .src = layer.src,
-            .dst = layer.dst,
             .in = in,
             .out = out,
             .blocks = blocks(out.channels),
@@ -175,8 +167,6 @@ void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& 
             .stride = layer.stride,
             .padding = layer.padding,
             .convolution = nullptr,
-            .weights = {},
-            .bias = {},
             .scale = padded(layer.scale),
             .shift = padded(layer.shift),
             .fc1 = layer.fc1,
@@ -211,15 +201,6 @@ void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& 
   } else if (layer.src == network.input) {
     throw Error(ErrorCode::internal,
                 "layer " + layer.name + ": only a convolution reads the network's input");
-  }
-  if (layer.kind == LayerKind::linear) {
-    if (in.height != 1 || in.width != 1)
-      throw Error(ErrorCode::internal, "layer " + layer.name + ": a linear layer reads one pixel");
-    step.bias = layer.weights.bias;
-    step.weights.resize(index(in.channels) * step.bias.size());
-    layer.weights.fill(0, out.channels, step.weights.data());
-    info.multiply_adds = static_cast<double>(step.weights.size());
-    info.weight_bytes = sizeof(float) * static_cast<double>(step.weights.size());
   }
   max_channels_ = std::max(max_channels_, step.blocks * block_);
   steps_.push_back(std::move(step));
@@ -281,11 +262,9 @@ std::unique_ptr<Session> CpuPlan::create_session(int threads) const {
 }
 
 CpuSession::CpuSession(std::shared_ptr<const CpuPlan> plan, int threads)
-    : Session(plan->input_),
-      plan_(std::move(plan)),
+    : plan_(std::move(plan)),
       threads_(threads),
       arena_(plan_->arena_bytes_),
-      valid_(plan_->value_count_),
       mean_(index(plan_->max_channels_)),
       gate_(index(plan_->max_channels_)),
       output_(index(plan_->output_.channels * plan_->output_.height * plan_->output_.width)) {
@@ -298,25 +277,12 @@ CpuSession::CpuSession(std::shared_ptr<const CpuPlan> plan, int threads)
         step.convolution ? step.convolution->bind(plan_->packed_.data() + step.packed_offset,
                                                   slot(step.src_slot), slot(step.dst_slot), scratch_.data())
                          : nullptr);
-  set_valid(input_extent_.height, input_extent_.width);
 }
 
-void CpuSession::set_valid(int height, int width) {
-  valid_[index(plan_->steps_.front().src)] = {height, width};
-  for (const Step& step : plan_->steps_) {
-    const auto [h, w] = valid_[index(step.src)];
-    auto size = [&](int rows) {
-      return output_size(step.kind, step.kernel, step.stride, step.padding, rows);
-    };
-    valid_[index(step.dst)] = {size(h), size(w)};
-  }
-}
-
-void CpuSession::run(ThreadPool* pool, int valid_height, int valid_width) {
+void CpuSession::run(ThreadPool* pool) {
   if (pool && pool->threads() > threads_)
     throw Error(ErrorCode::internal, "a session for " + std::to_string(threads_) + " threads, run on " +
                                          std::to_string(pool->threads()));
-  set_valid(valid_height, valid_width);
   for (std::size_t i = 0; i < plan_->steps_.size(); ++i) run_step(i, pool);
   const Extent out = plan_->output_;
   const float* src = slot(plan_->output_slot_);
@@ -343,11 +309,6 @@ void CpuSession::run_step(std::size_t i, ThreadPool* pool, bool bare) {
   const Step& step = plan_->steps_[i];
   if (step.kind == LayerKind::convolution) return convolutions_[i]->run(pool, bare);
   if (step.kind == LayerKind::squeeze_excite) squeeze(step);
-  if (step.kind == LayerKind::linear) {
-    kernels_.linear(slot(step.src_slot), step.weights.data(), step.bias.data(), step.in.channels,
-                    step.out.channels, slot(step.dst_slot));
-    return;
-  }
   if (!pool || pool->threads() == 1) return run_blocks(step, 0, step.blocks);
   const int each = divide_up(step.blocks, pool->threads());
   auto task = [&](int t, int) { run_blocks(step, t * each, std::min(each, step.blocks - t * each)); };
@@ -367,18 +328,11 @@ void CpuSession::run_blocks(const Step& step, int first, int count) {
     case LayerKind::subsample:
       kernels_.subsample(src, count, step.in.height, step.in.width, block, step.stride, dst);
       break;
-    case LayerKind::max_pool: {
-      const auto [src_height, src_width] = valid_[index(step.src)];
-      const auto [out_height, out_width] = valid_[index(step.dst)];
-      kernels_.max_pool({count, block, step.kernel, step.stride, src_height, src_width, step.in.width,
-                         in_plane, out_height, out_width, step.out.width, out_plane},
-                        src, dst);
-      break;
-    }
     case LayerKind::squeeze_excite:
       kernels_.gate_add(src, gate_.data() + first * block, dst, dst, count, in_plane, block);
       break;
     case LayerKind::linear:
+    case LayerKind::max_pool:
     case LayerKind::convolution: break;
   }
 }

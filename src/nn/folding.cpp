@@ -84,42 +84,4 @@ ConvolutionWeights TensorReader::linear(const std::string& name, const Affine& n
   return result;
 }
 
-ConvolutionWeights TensorReader::biased(const std::string& name, std::vector<float> slope, bool transposed,
-                                        int extent) const {
-  const weights::TensorView& tensor = checked(name + ".weight");
-  ConvolutionWeights result;
-  result.bias = read(name + ".bias");
-  result.slope = std::move(slope);
-  result.release = [&file = file_, &tensor] { file.release(tensor); };
-  result.fill = [&tensor, transposed, extent](int first, int count, float* dst) {
-    read_rows(tensor, first, count, dst);
-    if (!transposed) return;
-    const std::size_t planes =
-        static_cast<std::size_t>(count) * row_size(tensor) / static_cast<std::size_t>(extent * extent);
-    for (std::size_t p = 0; p < planes; ++p, dst += extent * extent)
-      for (int row = 0; row < extent; ++row)
-        for (int column = 0; column < row; ++column)
-          std::swap(dst[row * extent + column], dst[column * extent + row]);
-  };
-  return result;
-}
-
-ConvolutionWeights concatenate(std::vector<ConvolutionWeights> parts, int row) {
-  ConvolutionWeights result;
-  for (const ConvolutionWeights& part : parts)
-    result.bias.insert(result.bias.end(), part.bias.begin(), part.bias.end());
-  result.fill = [parts = std::move(parts), row](int first, int count, float* dst) {
-    for (const ConvolutionWeights& part : parts) {
-      const int rows = static_cast<int>(part.bias.size());
-      const int begin = std::max(first, 0), end = std::min(first + count, rows);
-      if (begin < end) {
-        part.fill(begin, end - begin, dst);
-        dst += static_cast<std::ptrdiff_t>(end - begin) * row;
-      }
-      first -= rows;
-    }
-  };
-  return result;
-}
-
 }  // namespace adaface::nn

@@ -31,11 +31,6 @@ class TensorReader {
   ConvolutionWeights convolution(const std::string& weight, const Affine& norm,
                                  std::vector<float> slope = {}) const;
 
-  // Convolution or linear layer with a bias of its own. A linear layer over {channels, extent, extent} reads
-  // its inputs in the order channel, row, column, or channel, column, row when `transposed`.
-  ConvolutionWeights biased(const std::string& name, std::vector<float> slope = {}, bool transposed = false,
-                            int extent = 1) const;
-
   // Linear layer with a bias of its own, then a batch norm.
   ConvolutionWeights linear(const std::string& name, const Affine& norm) const;
 
@@ -45,9 +40,5 @@ class TensorReader {
 
   const weights::AfwFile& file_;
 };
-
-// One convolution with the outputs of several that read the same input, in order, none of them with PReLU.
-// `row`: weights of one output channel, in * kernel * kernel.
-ConvolutionWeights concatenate(std::vector<ConvolutionWeights> parts, int row);
 
 }  // namespace adaface::nn

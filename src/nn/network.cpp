@@ -20,8 +20,8 @@ int output_size(LayerKind kind, int kernel, int stride, int padding, int size) {
   switch (kind) {
     case LayerKind::convolution: return (size + 2 * padding - kernel) / stride + 1;
     case LayerKind::subsample: return (size + stride - 1) / stride;
-    case LayerKind::max_pool: return (size - kernel + stride - 1) / stride + 1;
     case LayerKind::linear:
+    case LayerKind::max_pool:
     case LayerKind::scale_shift:
     case LayerKind::squeeze_excite: break;
   }
@@ -54,13 +54,6 @@ Value Network::convolution(std::string name, Value src, int kernel, int stride, 
   return add(std::move(layer), out);
 }
 
-Value Network::linear(std::string name, Value src, ConvolutionWeights weights) {
-  Layer layer{.name = std::move(name), .kind = LayerKind::linear, .src = src};
-  layer.weights = std::move(weights);
-  const int outputs = static_cast<int>(layer.weights.bias.size());
-  return add(std::move(layer), {outputs, 1, 1});
-}
-
 Value Network::scale_shift(std::string name, Value src, std::vector<float> scale, std::vector<float> shift) {
   Layer layer{.name = std::move(name), .kind = LayerKind::scale_shift, .src = src};
   layer.scale = std::move(scale);
@@ -70,16 +63,6 @@ Value Network::scale_shift(std::string name, Value src, std::vector<float> scale
 
 Value Network::subsample(std::string name, Value src, int stride) {
   Layer layer{.name = std::move(name), .kind = LayerKind::subsample, .src = src};
-  layer.stride = stride;
-  const Extent in = values[static_cast<std::size_t>(src)];
-  const Extent out{in.channels, output_size(layer.kind, layer.kernel, layer.stride, layer.padding, in.height),
-                   output_size(layer.kind, layer.kernel, layer.stride, layer.padding, in.width)};
-  return add(std::move(layer), out);
-}
-
-Value Network::max_pool(std::string name, Value src, int window, int stride) {
-  Layer layer{.name = std::move(name), .kind = LayerKind::max_pool, .src = src};
-  layer.kernel = window;
   layer.stride = stride;
   const Extent in = values[static_cast<std::size_t>(src)];
   const Extent out{in.channels, output_size(layer.kind, layer.kernel, layer.stride, layer.padding, in.height),

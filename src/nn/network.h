@@ -15,6 +15,7 @@ struct Extent {
 // An activation: index into Network::values.
 using Value = int;
 
+// linear and max_pool are found in tables of the detector's networks only.
 enum class LayerKind { convolution, linear, scale_shift, subsample, max_pool, squeeze_excite };
 const char* to_string(LayerKind kind);
 
@@ -56,13 +57,9 @@ struct Network {
   // residual.
   Value convolution(std::string name, Value src, int kernel, int stride, int padding,
                     ConvolutionWeights weights, Value residual = -1);
-  // A small fully connected layer over {channels,1,1}, summed in double, without PReLU.
-  Value linear(std::string name, Value src, ConvolutionWeights weights);
   // src * scale + shift, per channel.
   Value scale_shift(std::string name, Value src, std::vector<float> scale, std::vector<float> shift);
   Value subsample(std::string name, Value src, int stride);
-  // No padding, ceil mode: a window that reaches over the border uses what is inside.
-  Value max_pool(std::string name, Value src, int window, int stride);
   // src * sigmoid(fc2 relu(fc1 mean(src))) + residual (Hu et al. 2018, section 3).
   Value squeeze_excite(std::string name, Value src, std::vector<float> fc1, std::vector<float> fc2,
                        Value residual);

@@ -61,11 +61,8 @@ class Session {
   virtual const float* output() const = 0;
 
   // The layers in order. `pool` shares out the work inside each; null: this thread alone. With the same
-  // result. Only [0, valid_height) x [0, valid_width) of the input counts: pooling windows end there, and
-  // outputs whose receptive field reaches past it are unspecified. Precondition: the network has no padding,
-  // or the whole is valid.
-  virtual void run(ThreadPool* pool, int valid_height, int valid_width) = 0;
-  void run(ThreadPool* pool = nullptr) { run(pool, input_extent_.height, input_extent_.width); }
+  // result.
+  virtual void run(ThreadPool* pool = nullptr) = 0;
 
   // One layer over whatever the arena holds, for timing. `bare`: of a convolution of oneDNN's, the primitive
   // alone, without the batch norm before it and the PReLU after it.
@@ -73,10 +70,6 @@ class Session {
   // The values of an activation as {channels, height, width}, after a run_until that ended with its layer:
   // for tests.
   virtual void run_until(int index, std::vector<float>& chw) = 0;
-
- protected:
-  explicit Session(Extent input_extent) : input_extent_(input_extent) {}
-  Extent input_extent_;
 };
 
 // Packed weights and implementations, shared by any number of sessions on any threads. What a run computes
