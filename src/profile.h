@@ -29,7 +29,8 @@ LayerLimit layer_limit(const nn::LayerInfo& layer, double resident_weight_bytes,
 // profile_layers() over any plan and a session of its own. The images of a batch run one after the other, as
 // they do on each thread of an Embedder: the whole is options.batch runs in turn; a layer's times, limits,
 // multiply-adds and bytes, its weights' too, are the sums over that many passes. Alone, of oneDNN's
-// convolutions the primitive alone is timed, without the PReLU after it; every other layer is whole.
+// convolutions the primitive alone is timed, without the batch norm before it and the PReLU after it; every
+// other layer is whole.
 NetworkProfile profile(const nn::Plan& plan, nn::Session& session, nn::ThreadPool& pool,
                        const ProfileOptions& options);
 

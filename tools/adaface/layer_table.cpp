@@ -80,15 +80,15 @@ void print_sums(const NetworkProfile& profile) {
 
 const char* const kLayerColumns =
     "Columns of --layers. min, median: ms between its neighbours; alone: least, repeated with its data\n"
-    "in cache, of oneDNN's convolutions the primitive without the PReLU after it, any other layer\n"
-    "whole. GFLOP/s: of useful work, a direct convolution's. MB: weights and activations, each byte\n"
-    "once; GB/s: these over min. of peak: the multiply-adds that are carried out against those in\n"
-    "registers alone; of read: the bytes against reading them from where they lie (weights in the\n"
-    "smallest cache that holds all of the network's). bound by: what takes longer of the two at the\n"
-    "machine's best, and reached: that time over min. share: of the time of all layers. The limits are\n"
-    "measured in the same run. Times on a busy machine mean little: compare figures of one run. What\n"
-    "falls between the layers is - in fewer than 5 rounds, and where it comes out negative: less than\n"
-    "the times scatter.\n"
+    "in cache, of oneDNN's convolutions the primitive without the batch norm before and the PReLU after\n"
+    "it, any other layer whole. GFLOP/s: of useful work, a direct convolution's. MB: weights and\n"
+    "activations, each byte once; GB/s: these over min. of peak: the multiply-adds that are carried out\n"
+    "against those in registers alone; of read: the bytes against reading them from where they lie\n"
+    "(weights in the smallest cache that holds all of the network's). bound by: what takes longer of\n"
+    "the two at the machine's best, and reached: that time over min. share: of the time of all layers.\n"
+    "The limits are measured in the same run. Times on a busy machine mean little: compare figures of\n"
+    "one run. What falls between the layers is - in fewer than 5 rounds, and where it comes out\n"
+    "negative: less than the times scatter.\n"
     "--batch N: the crops run one after the other. The ms, multiply-adds and MB of a layer are the sums\n"
     "over its N passes: each reads the weights anew.";
 
