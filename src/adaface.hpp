@@ -329,7 +329,7 @@ struct ProfileOptions {
   // An embedding network's name, or empty: what the weights hold. Of a detector's: "pnet", "rnet" or "onet".
   std::string network{};
   int side = 0;   // of P-Net's square input, even, 12 to 1024 pixels; 0: what the detector uses most
-  int batch = 1;  // images in one run; only 1 is supported
+  int batch = 1;  // images, run one after the other; >= 1
   Precision precision = Precision::f32;  // of an embedding network, as EmbedderOptions have it
   PlanKind plan = PlanKind::fast;
   int threads = 0;       // inside the layers; 0 to 1024, 0: available_cpus()
