@@ -133,9 +133,9 @@ def markdown(results):
 
 
 def main():
-    results = [json.loads(pathlib.Path(path).read_text(encoding="utf-8")) for path in sys.argv[1:]]
-    if not results:
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
+    results = [json.loads(pathlib.Path(path).read_text(encoding="utf-8")) for path in sys.argv[1:]]
     merged = results[0] | {"cases": [case for result in results for case in result["cases"]],
                            "command": "\n".join(result["command"] for result in results)}
     sys.stdout.write(markdown(merged))
