@@ -33,6 +33,27 @@ void add_embed(const adaface::Weights& weights, int threads, std::size_t batch) 
       ->Unit(benchmark::kMillisecond);
 }
 
+// From a file in the page cache to a session, and on to the first embedding, for each plan and precision.
+void add_start(const std::string& path, int threads, adaface::Precision precision, adaface::PlanKind plan) {
+  const std::string name = std::string(plan == adaface::PlanKind::fast ? "/fast" : "/small") +
+                           (precision == adaface::Precision::f32 ? "/f32" : "/bf16");
+  for (const bool embed : {false, true})
+    benchmark::RegisterBenchmark(((embed ? "load+plan+embed" : "load+plan") + name).c_str(),
+                                 [=](benchmark::State& state) {
+                                   const adaface::Image crop(adaface::kCropSize, adaface::kCropSize);
+                                   for (auto _ : state) try {
+                                       adaface::Embedder embedder(
+                                           adaface::Weights::load(path),
+                                           {.threads = threads, .precision = precision, .plan = plan});
+                                       if (embed) benchmark::DoNotOptimize(embedder.embed(crop));
+                                     } catch (const adaface::Error& error) {
+                                       return state.SkipWithError(error.what());
+                                     }
+                                 })
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
+}
+
 void add_image_stages(const std::string& path) {
   benchmark::RegisterBenchmark("decode",
                                [=](benchmark::State& state) {
@@ -86,6 +107,10 @@ int main(int argc, char** argv) {
     if (!arguments.model.empty())
       for (std::size_t batch : {1, 8})
         add_embed(adaface::Weights::load(arguments.model), arguments.threads, batch);
+    if (!arguments.model.empty())
+      for (const auto precision : {adaface::Precision::f32, adaface::Precision::bf16})
+        for (const auto plan : {adaface::PlanKind::fast, adaface::PlanKind::small})
+          add_start(arguments.model, arguments.threads, precision, plan);
     if (!arguments.image.empty()) add_image_stages(arguments.image);
     if (!arguments.image.empty() && !arguments.detector.empty())
       for (adaface::Mode mode : {adaface::Mode::standard, adaface::Mode::reference})
