@@ -28,10 +28,7 @@ void Weights::State::verify(nn::ThreadPool* pool, bool keep) const {
     file.verify_once(tensor);
     if (!keep) file.release(tensor);
   };
-  if (pool)
-    pool->run(static_cast<int>(tensors.size()), verify_one);
-  else
-    for (int task = 0; task < static_cast<int>(tensors.size()); ++task) verify_one(task, 0);
+  nn::run_tasks(pool, static_cast<int>(tensors.size()), verify_one);
 }
 
 Weights Weights::load(const std::filesystem::path& path) {

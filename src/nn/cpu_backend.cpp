@@ -61,7 +61,7 @@ struct Step {
   int src_slot, dst_slot;
   Extent in, out;
   int blocks;  // of the output
-  int kernel, stride, padding;
+  int stride;
   std::unique_ptr<Convolution> convolution;
   std::size_t packed_offset = 0;              // of the convolution's weights, in bytes
   std::vector<float> scale, shift, fc1, fc2;  // per channel: padded to whole blocks
@@ -163,9 +163,7 @@ void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& 
             .in = in,
             .out = out,
             .blocks = blocks(out.channels),
-            .kernel = layer.kernel,
             .stride = layer.stride,
-            .padding = layer.padding,
             .convolution = nullptr,
             .scale = padded(layer.scale),
             .shift = padded(layer.shift),
@@ -238,10 +236,7 @@ void CpuPlan::pack(const Network& network, ThreadPool* pool) {
     // Each part reads other rows: what it has read need not stay beside its packed copy.
     if (layer.weights.release) layer.weights.release();
   };
-  if (pool)
-    pool->run(static_cast<int>(tasks.size()), pack_one);
-  else
-    for (int task = 0; task < static_cast<int>(tasks.size()); ++task) pack_one(task, 0);
+  run_tasks(pool, static_cast<int>(tasks.size()), pack_one);
 }
 
 void CpuPlan::keep_weights(ThreadPool* pool) const {
@@ -250,10 +245,7 @@ void CpuPlan::keep_weights(ThreadPool* pool) const {
     const auto keep = [&](int task, int) {
       step.convolution->keep(task, packed_.data() + step.packed_offset);
     };
-    if (pool)
-      pool->run(tasks, keep);
-    else
-      for (int task = 0; task < tasks; ++task) keep(task, 0);
+    run_tasks(pool, tasks, keep);
   }
 }
 

@@ -58,10 +58,7 @@ class DenseConvolution::BoundDense final : public Bound {
                               rows, c_.weights_.row_scale.data() + first, c_.weights_.bias.data() + first,
                               dst_ + first);
     };
-    if (pool)
-      pool->run(tasks, task);
-    else
-      for (int t = 0; t < tasks; ++t) task(t, 0);
+    run_tasks(pool, tasks, task);
   }
 
  private:

@@ -191,8 +191,9 @@ class OnednnConvolution::BoundOnednn final : public Bound {
   }
 
   void run(ThreadPool* pool, bool bare) override {
-    if (c_.prepared_bytes_ > 0 && !bare) for_each(pool, c_.in_blocks_, [this](int block) { prepare(block); });
-    for_each(pool, static_cast<int>(c_.parts_.size()), [&](int part) { run_part(index(part), bare); });
+    if (c_.prepared_bytes_ > 0 && !bare)
+      run_tasks(pool, c_.in_blocks_, [this](int block, int) { prepare(block); });
+    run_tasks(pool, static_cast<int>(c_.parts_.size()), [&](int part, int) { run_part(index(part), bare); });
   }
 
  private:
@@ -201,14 +202,6 @@ class OnednnConvolution::BoundOnednn final : public Bound {
     std::vector<memory> memories;
     std::vector<dnnl_exec_arg_t> list;
   };
-
-  template <typename F>
-  static void for_each(ThreadPool* pool, int count, F&& f) {
-    if (pool && pool->threads() > 1 && count > 1)
-      pool->run(count, [&](int i, int) { f(i); });
-    else
-      for (int i = 0; i < count; ++i) f(i);
-  }
 
   std::size_t out_block() const { return index(c_.out_.height * c_.out_.width) * index(c_.block_); }
 

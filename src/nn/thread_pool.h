@@ -68,4 +68,10 @@ class ThreadPool {
   std::exception_ptr error_;
 };
 
+// On `pool`, or on this thread alone where it is null.
+inline void run_tasks(ThreadPool* pool, int count, TaskRef task) {
+  if (pool) return pool->run(count, task);
+  for (int index = 0; index < count; ++index) task(index, 0);
+}
+
 }  // namespace adaface::nn
