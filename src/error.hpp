@@ -13,6 +13,7 @@ enum class ErrorCode {
   corrupt,      // a file that is not what its format promises: truncated, inconsistent, checksum wrong
   unsupported,  // well formed, but something this build does not do
   limit,        // well formed, but larger than a limit that the caller can raise
+  cancelled,    // the caller's progress function asked to stop
   out_of_memory,
   internal,  // a defect of this library, or a failing device
 };

@@ -10,6 +10,7 @@ const char* to_string(ErrorCode code) noexcept {
     case ErrorCode::corrupt: return "corrupt";
     case ErrorCode::unsupported: return "unsupported";
     case ErrorCode::limit: return "limit";
+    case ErrorCode::cancelled: return "cancelled";
     case ErrorCode::out_of_memory: return "out_of_memory";
     case ErrorCode::internal: return "internal";
   }

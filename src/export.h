@@ -1,0 +1,11 @@
+/* What the shared libraries export: everything else in them is hidden. Valid in C and in C++. */
+#ifndef ADAFACE_EXPORT_H
+#define ADAFACE_EXPORT_H
+
+#if defined(__GNUC__)
+#define ADAFACE_API __attribute__((visibility("default")))
+#else
+#define ADAFACE_API
+#endif
+
+#endif
