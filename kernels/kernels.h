@@ -113,6 +113,10 @@ struct Kernels {
 // avx512), read once.
 const Kernels& select();
 
+// What the table was chosen for: "reference", "sse41", "avx2", "avx512", the last with " vnni" and " bf16"
+// where this CPU has them.
+const char* instruction_sets();
+
 // The definitions, on every CPU.
 const Kernels& definitions();
 

@@ -117,6 +117,16 @@ const Kernels& definitions() {
   return kTable;
 }
 
+const char* instruction_sets() {
+  if (has_avx512()) {
+    const bool vnni = __builtin_cpu_supports("avx512vnni"), bf16 = __builtin_cpu_supports("avx512bf16");
+    return vnni && bf16 ? "avx512 vnni bf16" : vnni ? "avx512 vnni" : bf16 ? "avx512 bf16" : "avx512";
+  }
+  return has_avx2()                                                ? "avx2"
+         : cap() >= Isa::sse41 && __builtin_cpu_supports("sse4.1") ? "sse41"
+                                                                   : "reference";
+}
+
 const Kernels& select() {
   static const Kernels kTable = for_this_cpu();
   return kTable;

@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,6 +30,8 @@
 #include <vector>
 
 #include "error.hpp"
+#include "export.h"
+#include "runtime.hpp"
 
 namespace adaface {
 
@@ -70,7 +73,7 @@ class Image {
  private:
   int width_ = 0;
   int height_ = 0;
-  std::vector<std::uint8_t> pixels_;
+  std::vector<std::uint8_t, BufferAllocator<std::uint8_t>> pixels_;
 };
 
 struct DecodeOptions {
@@ -151,6 +154,15 @@ class Weights {
 // The number of CPUs that this process may use: affinity and cgroup quota included. At least 1.
 int available_cpus();
 
+// ---- Long calls
+// --------------------------------------------------------------------------------------------------
+
+// Told how much of a call is done, from 0 to 1 and never less than before; false asks it to stop, which it
+// does within a layer or a part of a pyramid level (milliseconds), throwing cancelled: the session can be
+// used again. Called on the thread that made the call, between pieces of work: often, so it should be quick.
+// It may throw, and the call throws the same; it must not use the session.
+using ProgressFunction = std::function<bool(double done)>;
+
 // ---- Detection: MTCNN (Zhang et al. 2016, "Joint Face Detection and Alignment")
 // -----------------------------------------
 
@@ -192,12 +204,15 @@ class Detector {
   // Faces in descending score. An image smaller than min_face has none.
   std::vector<Face> detect(const ImageView& image);
 
+  // For all later calls; an empty function: none.
+  void on_progress(ProgressFunction function);
+
  private:
   struct Session;
   std::unique_ptr<Session> session_;
 };
 
-enum class FaceSelection { largest, best, all };
+enum class FaceSelection { all, largest, best };
 
 // all: unchanged; largest: the one with the greatest box area; best: the one with the highest score.
 // Ties keep the earlier face. An empty list stays empty.
@@ -272,6 +287,9 @@ class Embedder {
   // weights overflow.
   Embedding embed(const ImageView& crop);
   std::vector<Embedding> embed(std::span<const ImageView> crops);
+
+  // For all later calls, prepare() included; an empty function: none.
+  void on_progress(ProgressFunction function);
 
  private:
   struct Session;
@@ -370,6 +388,9 @@ class Engine {
 
   // Detects, selects, aligns, embeds. Faces in descending score.
   std::vector<EmbeddedFace> analyze(const ImageView& image);
+
+  // Replaces what detector() and embedder() report to: detection is the first half of a call to analyze.
+  void on_progress(ProgressFunction function);
 
   Detector& detector();
   Embedder& embedder();

@@ -35,12 +35,13 @@ struct Detector::Session {
   Session(const Weights& weights, const DetectorOptions& options)
       : state(weights.state()),
         pool(nn::thread_count(checked(options).threads), nullptr),
-        cascade{options, pool, {}, {}} {
+        cascade{.options = options, .pool = pool, .nets = {}, .workers = {}} {
     const weights::AfwFile& file = state->file;
     if (file.info().architecture != weights::Architecture::mtcnn)
       throw Error(ErrorCode::invalid_argument, state->name + ": holds " +
                                                    std::string(to_string(file.info().architecture)) +
                                                    ", expected the detector's mtcnn");
+    warn_of_missing_threads(options.threads, pool);
     cascade.plan(*state);
   }
 
@@ -54,6 +55,10 @@ Detector::Detector(const Weights& weights, const DetectorOptions& options)
 Detector::~Detector() = default;
 Detector::Detector(Detector&&) noexcept = default;
 Detector& Detector::operator=(Detector&&) noexcept = default;
+
+void Detector::on_progress(ProgressFunction function) {
+  session_->cascade.progress.set(std::move(function));
+}
 
 std::vector<Face> Detector::detect(const ImageView& image) {
   image::check_view(image);

@@ -6,6 +6,7 @@
 #include "src/image/view.h"
 #include "src/iresnet/iresnet.h"
 #include "src/nn/open_mp.h"
+#include "src/nn/progress.h"
 #include "src/nn/thread_pool.h"
 #include "src/weights_state.h"
 
@@ -75,6 +76,7 @@ struct Embedder::Session {
       throw Error(ErrorCode::invalid_argument,
                   state->name + ": holds mtcnn, expected an embedding network (ir_18 to ir_101)");
     order = info.color == weights::ColorOrder::bgr ? ChannelOrder::bgr : ChannelOrder::rgb;
+    warn_of_missing_threads(options.threads, pool);
     plan = plan_embedder(*state, options, pool);
     sessions.push_back(plan->create_session(pool.threads()));
   }
@@ -85,9 +87,10 @@ struct Embedder::Session {
     while (sessions.size() < count) sessions.push_back(plan->create_session(1));
   }
 
-  Embedding embed(const ImageView& crop, nn::Session& session, nn::ThreadPool* threads) {
+  Embedding embed(const ImageView& crop, nn::Session& session, nn::ThreadPool* threads,
+                  const nn::Progress* layers) {
     fill_input(crop, order, session.input());
-    session.run(threads);
+    session.run(threads, layers);
     const Embedding embedding = normalised(session.output());
     if (!std::isfinite(embedding.norm))
       throw Error(ErrorCode::corrupt, state->name + ": the embedding is not finite: its weights overflow");
@@ -97,6 +100,7 @@ struct Embedder::Session {
   std::shared_ptr<Weights::State> state;
   ChannelOrder order;
   nn::ThreadPool pool;
+  nn::Progress progress;
   std::shared_ptr<const nn::Plan> plan;
   std::vector<std::unique_ptr<nn::Session>> sessions;
 };
@@ -108,7 +112,13 @@ Embedder::Embedder(Embedder&&) noexcept = default;
 Embedder& Embedder::operator=(Embedder&&) noexcept = default;
 
 void Embedder::prepare() {
-  session_->plan->keep_weights(&session_->pool);
+  session_->progress.stage(0, 1);
+  session_->plan->keep_weights(&session_->pool, &session_->progress);
+  session_->progress.report(1);
+}
+
+void Embedder::on_progress(ProgressFunction function) {
+  session_->progress.set(std::move(function));
 }
 
 Embedding Embedder::embed(const ImageView& crop) {
@@ -131,13 +141,20 @@ std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
   const std::size_t spread = threads > 1 && crops.size() >= threads ? crops.size() / threads * threads : 0;
   if (spread > 0) {
     s.grow(threads);
-    s.pool.run(static_cast<int>(spread), [&](int i, int worker) {
+    s.progress.stage(0, static_cast<double>(spread) / static_cast<double>(crops.size()));
+    s.progress.run(s.pool, static_cast<int>(spread), [&](int i, int worker) {
       const auto at = static_cast<std::size_t>(i);
-      embeddings[at] = s.embed(crops[at], *s.sessions[static_cast<std::size_t>(worker)], nullptr);
+      embeddings[at] = s.embed(crops[at], *s.sessions[static_cast<std::size_t>(worker)], nullptr, nullptr);
     });
   }
-  for (std::size_t i = spread; i < crops.size(); ++i)
-    embeddings[i] = s.embed(crops[i], *s.sessions[0], &s.pool);
+  const auto share = [&](std::size_t i) {
+    return static_cast<double>(i) / static_cast<double>(crops.size());
+  };
+  for (std::size_t i = spread; i < crops.size(); ++i) {
+    s.progress.stage(share(i), share(i + 1));
+    embeddings[i] = s.embed(crops[i], *s.sessions[0], &s.pool, &s.progress);
+  }
+  if (!crops.empty()) s.progress.report(1);
   return embeddings;
 }
 

@@ -32,6 +32,16 @@ Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
+void Engine::on_progress(ProgressFunction function) {
+  if (!function) {
+    session_->detector.on_progress({});
+    session_->embedder.on_progress({});
+    return;
+  }
+  session_->detector.on_progress([function](double done) { return function(done / 2); });
+  session_->embedder.on_progress([function](double done) { return function(0.5 + done / 2); });
+}
+
 Detector& Engine::detector() {
   return session_->detector;
 }

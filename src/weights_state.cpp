@@ -1,7 +1,9 @@
 #include "src/weights_state.h"
 
+#include "kernels/kernels.h"
 #include "src/nn/cpu_backend.h"
 #include "src/nn/thread_pool.h"
+#include "src/runtime/log.h"
 
 namespace adaface {
 
@@ -12,6 +14,10 @@ std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, con
   std::weak_ptr<const nn::Plan>& known = plans_[{key, options}];
   std::shared_ptr<const nn::Plan> plan = known.lock();
   if (!plan) {
+    log::print(LogLevel::info, name, ": planning ", key, " in ",
+               options.precision == Precision::bf16 ? "bf16" : "f32",
+               options.kind == PlanKind::fast ? ", fast" : ", small", ", kernels ",
+               kernels::instruction_sets());
     verify(pool, (options.precision == Precision::f32 || options.kind == PlanKind::fast) &&
                      file.info().storage == weights::DataType::f32);
     known = plan = nn::plan_cpu(describe(), options, pool, shared_from_this());
@@ -31,8 +37,16 @@ void Weights::State::verify(nn::ThreadPool* pool, bool keep) const {
   nn::run_tasks(pool, static_cast<int>(tensors.size()), verify_one);
 }
 
+void warn_of_missing_threads(int requested, const nn::ThreadPool& pool) {
+  if (pool.threads() < requested)
+    log::print(LogLevel::warning, "the system gave ", pool.threads(), " of ", requested, " threads");
+}
+
 Weights Weights::load(const std::filesystem::path& path) {
-  return Weights(std::make_shared<State>(path));
+  auto state = std::make_shared<State>(path);
+  log::print(LogLevel::info, state->name, ": ", weights::to_string(state->file.info().architecture), ", ",
+             state->file.file_bytes(), " bytes, ", weights::to_hex(state->file.info().weights_sha256));
+  return Weights(std::move(state));
 }
 
 WeightsInfo Weights::info() const {

@@ -38,4 +38,7 @@ struct Weights::State : std::enable_shared_from_this<Weights::State> {
 std::shared_ptr<const nn::Plan> plan_embedder(Weights::State& state, const EmbedderOptions& options,
                                               nn::ThreadPool& pool);
 
+// Into the log, when the system gave fewer threads than an option asked for.
+void warn_of_missing_threads(int requested, const nn::ThreadPool& pool);
+
 }  // namespace adaface

@@ -88,7 +88,7 @@ struct CountingPlan final : nn::Plan {
     infos[1].activation_bytes = 50;
   }
   std::unique_ptr<nn::Session> create_session(int) const override { return nullptr; }
-  void keep_weights(nn::ThreadPool*) const override {}
+  void keep_weights(nn::ThreadPool*, const nn::Progress*) const override {}
   std::span<const nn::LayerInfo> layers() const override { return infos; }
   nn::Extent input() const override { return {1, 1, 1}; }
   nn::Extent output() const override { return {1, 1, 1}; }
@@ -98,7 +98,7 @@ struct CountingPlan final : nn::Plan {
 struct CountingSession final : nn::Session {
   float* input() override { return &value; }
   const float* output() const override { return &value; }
-  void run(nn::ThreadPool*) override { ++runs; }
+  void run(nn::ThreadPool*, const nn::Progress*) override { ++runs; }
   void run_layer(int index, nn::ThreadPool*, bool bare) override { ++layers[bare][index]; }
   void run_until(int, std::vector<float>&) override {}
   float value = 0;

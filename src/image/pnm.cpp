@@ -55,9 +55,9 @@ PnmHeader read_pnm_header(ByteReader& reader, int max_side) {
   return header;
 }
 
-std::vector<std::uint8_t> read_pnm_samples(ByteReader& reader, const PnmHeader& header) {
-  std::vector<std::uint8_t> samples(std::size_t(header.width) * std::size_t(header.height) *
-                                    std::size_t(header.channels));
+Buffer<std::uint8_t> read_pnm_samples(ByteReader& reader, const PnmHeader& header) {
+  Buffer<std::uint8_t> samples(std::size_t(header.width) * std::size_t(header.height) *
+                               std::size_t(header.channels));
   const bool wide = header.max_value > 255;
   const auto source = reader.take(samples.size() * (wide ? 2 : 1));
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(source.data());

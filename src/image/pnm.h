@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+
+#include "src/runtime/memory.h"
 
 namespace adaface {
 
@@ -19,6 +20,6 @@ struct PnmHeader {
 PnmHeader read_pnm_header(ByteReader& reader, int max_side);
 
 // The samples scaled to 0..255, rounded; `channels` interleaved. Samples above max_value count as max_value.
-std::vector<std::uint8_t> read_pnm_samples(ByteReader& reader, const PnmHeader& header);
+Buffer<std::uint8_t> read_pnm_samples(ByteReader& reader, const PnmHeader& header);
 
 }  // namespace adaface

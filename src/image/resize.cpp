@@ -95,7 +95,7 @@ void PackedStrips::shrink(std::size_t most) {
   kept_ = false;
 }
 
-const std::uint8_t* PackedStrips::strip(int strip, std::vector<std::uint8_t>& scratch) const {
+const std::uint8_t* PackedStrips::strip(int strip, Buffer<std::uint8_t>& scratch) const {
   if (kept()) return all_.data() + static_cast<std::size_t>(strip) * bytes();
   scratch.resize(bytes());
   pack(strip, scratch.data());

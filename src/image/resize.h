@@ -7,6 +7,7 @@
 
 #include "kernels/kernels.h"
 #include "src/adaface.hpp"
+#include "src/runtime/memory.h"
 
 namespace adaface {
 
@@ -49,7 +50,7 @@ class PackedStrips {
   void shrink(std::size_t most);
 
   // One strip, packed into `scratch` unless it is kept. Plane c of it is plane(c).
-  const std::uint8_t* strip(int strip, std::vector<std::uint8_t>& scratch) const;
+  const std::uint8_t* strip(int strip, Buffer<std::uint8_t>& scratch) const;
   std::ptrdiff_t plane(int channel) const {
     return (view_.order == ChannelOrder::bgr ? 2 - channel : channel) * kernels::strip_plane(view_.width);
   }
@@ -60,19 +61,19 @@ class PackedStrips {
 
   ImageView view_{};
   bool kept_ = false;
-  std::vector<std::uint8_t> all_;
+  Buffer<std::uint8_t> all_;
 };
 
 // How far a resize has come with one plane: groups of four rows after the horizontal pass.
 struct ResizeBand {
-  std::vector<std::uint8_t> rows;
+  Buffer<std::uint8_t> rows;
   int begin = 0, end = 0;  // groups in the band
   int output = 0;          // the next row
 };
 
 // What a thread needs to resize; grows to the largest resize seen and then allocates nothing.
 struct ResizeScratch {
-  std::vector<std::uint8_t> strip;
+  Buffer<std::uint8_t> strip;
   ResizeBand bands[3];
 };
 
@@ -119,7 +120,7 @@ class Resizer {
  private:
   PlaneResizer planes_;
   ResizeScratch scratch_;
-  std::vector<std::uint8_t> planar_;
+  Buffer<std::uint8_t> planar_;
 };
 
 }  // namespace adaface

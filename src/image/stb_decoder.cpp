@@ -1,12 +1,14 @@
 #include "src/image/stb_decoder.h"
 
+#include <algorithm>
 #include <climits>
-#include <cstdlib>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
-#include <new>
 #include <string>
 
 #include "src/error.hpp"
+#include "src/runtime/memory.h"
 
 namespace adaface {
 
@@ -22,16 +24,39 @@ bool spend(std::size_t bytes) {
   return true;
 }
 
+// The decoder frees without saying how much: a block's size stands before it.
+constexpr std::size_t kHeader = alignof(std::max_align_t);
+void* header(void* block) {
+  return static_cast<char*>(block) - kHeader;
+}
+std::size_t size_of(void* block) {
+  std::size_t bytes;
+  std::memcpy(&bytes, header(block), sizeof bytes);
+  return bytes;
+}
+void* after_header(void* memory, std::size_t bytes) {
+  if (memory == nullptr) return nullptr;
+  std::memcpy(memory, &bytes, sizeof bytes);
+  return static_cast<char*>(memory) + kHeader;
+}
+
 // All memory starts as zeros: what a damaged file leaves unwritten is black on every run.
 void* take(std::size_t bytes) {
-  return spend(bytes) ? std::calloc(bytes == 0 ? 1 : bytes, 1) : nullptr;
+  if (!spend(bytes) || bytes > SIZE_MAX - kHeader) return nullptr;
+  return after_header(memory::try_allocate_zeroed(kHeader + bytes), bytes);
+}
+
+void give_back(void* block) noexcept {
+  if (block != nullptr) memory::release(header(block), kHeader + size_of(block));
 }
 
 void* grow(void* block, std::size_t old_bytes, std::size_t bytes) {
   if (bytes > old_bytes && !spend(bytes - old_bytes)) return nullptr;
-  void* grown = std::realloc(block, bytes == 0 ? 1 : bytes);
-  if (grown != nullptr && bytes > old_bytes) {
-    std::memset(static_cast<char*>(grown) + old_bytes, 0, bytes - old_bytes);
+  if (bytes > SIZE_MAX - kHeader) return nullptr;
+  void* grown = after_header(memory::try_allocate_zeroed(kHeader + bytes), bytes);
+  if (grown != nullptr && block != nullptr) {
+    std::memcpy(grown, block, std::min(size_of(block), bytes));
+    give_back(block);
   }
   return grown;
 }
@@ -62,7 +87,7 @@ void* grow(void* block, std::size_t old_bytes, std::size_t bytes) {
 #define STBI_MALLOC(size) adaface::take(size)
 #define STBI_REALLOC(block, size) adaface::grow(block, 0, size)
 #define STBI_REALLOC_SIZED(block, old_size, size) adaface::grow(block, old_size, size)
-#define STBI_FREE(block) std::free(block)
+#define STBI_FREE(block) adaface::give_back(block)
 #define STBI_ASSERT(condition) \
   ((condition) ? void() : throw adaface::Error(adaface::ErrorCode::corrupt, "the picture is damaged"))
 #include <stb/stb_image.h>
@@ -100,7 +125,7 @@ StbPixels decode_with_stb(std::span<const std::byte> file, const Container& cont
   } catch (const Error&) {
     throw Error(ErrorCode::corrupt, prefix + ": corrupt picture: its data contradict themselves");
   }
-  StbPixels pixels{{samples, std::free}, width, height, wanted != 0 ? wanted : channels};
+  StbPixels pixels{{samples, give_back}, width, height, wanted != 0 ? wanted : channels};
   if (samples == nullptr) {
     const char* found = stbi_failure_reason();
     const std::string reason = found != nullptr && *found != '\0' ? found : "damaged data";

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "src/runtime/log.h"
+
 namespace adaface::mtcnn {
 namespace {
 
@@ -39,7 +41,8 @@ std::vector<Face> Cascade::detect(const ImageView& image, Trace* trace) {
   const std::size_t pixels = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
   if (pixels <= most_kept_pixels) {
     strips.keep();
-    pool.run(strips.count(), [&](int strip, int) { strips.pack_kept(strip); });
+    progress.stage(0, kPacked);
+    progress.run(pool, strips.count(), [&](int strip, int) { strips.pack_kept(strip); });
   }
   std::vector<Candidate> candidates = propose(*this, image, trace);
   candidates = suppress(candidates, options.overlap_thresholds[0], Overlap::over_union);
@@ -48,6 +51,7 @@ std::vector<Face> Cascade::detect(const ImageView& image, Trace* trace) {
     make_square_and_round(c);
   }
 
+  progress.stage(kProposed, kRefined);
   if (trace) trace->rnet_inputs = static_cast<int>(candidates.size());
   score(*this, image, nets->rnet, options.score_thresholds[1], candidates);
   candidates = suppress(candidates, options.overlap_thresholds[1], Overlap::over_union);
@@ -56,6 +60,7 @@ std::vector<Face> Cascade::detect(const ImageView& image, Trace* trace) {
     make_square_and_round(c);
   }
 
+  progress.stage(kRefined, 1);
   if (trace) trace->onet_inputs = static_cast<int>(candidates.size());
   score(*this, image, nets->onet, options.score_thresholds[2], candidates);
   // Landmarks are relative to the box before its own offsets; they follow their box through the suppression.
@@ -69,7 +74,10 @@ std::vector<Face> Cascade::detect(const ImageView& image, Trace* trace) {
   }
   for (const Candidate& c : suppress(candidates, options.overlap_thresholds[2], Overlap::over_smaller))
     faces.push_back(to_face(c));
+  log::print(LogLevel::debug, image.width, "x", image.height, ": ", levels.size(), " levels, ", faces.size(),
+             " faces");
   strips.shrink(kKeptBytes);
+  progress.report(1);
   return faces;
 }
 

@@ -10,6 +10,7 @@
 #include "src/image/resize.h"
 #include "src/mtcnn/boxes.h"
 #include "src/mtcnn/nets.h"
+#include "src/nn/progress.h"
 #include "src/nn/thread_pool.h"
 #include "src/weights_state.h"
 
@@ -25,13 +26,13 @@ struct Nets {
 // What one thread works with.
 struct Worker {
   ResizeScratch resize;
-  std::vector<float> pnet;  // scratch of the kernel
-  std::vector<float> band;  // P-Net outputs of a band of rows
-  std::vector<float> rows;  // and of some of them
+  Buffer<float> pnet;  // scratch of the kernel
+  Buffer<float> band;  // P-Net outputs of a band of rows
+  Buffer<float> rows;  // and of some of them
   PlaneResizer crop;
-  std::vector<std::uint8_t> pixels;      // a candidate's planes
-  std::vector<float> input;              // and what the net sees of it
-  std::vector<float> features, outputs;  // of some candidates
+  Buffer<std::uint8_t> pixels;      // a candidate's planes
+  Buffer<float> input;              // and what the net sees of it
+  Buffer<float> features, outputs;  // of some candidates
   CandidateNet::Scratch net;
 };
 
@@ -43,7 +44,7 @@ struct Level {
   std::ptrdiff_t pitch = 0;   // bytes of a row of one plane; rows of the three planes alternate
   PlaneResizer resizer;
   ResizeBand resize_bands[3];  // of the three planes
-  std::vector<std::uint8_t> pixels;
+  Buffer<std::uint8_t> pixels;
   std::vector<std::vector<Candidate>> bands;  // from the top
 };
 
@@ -59,6 +60,7 @@ struct Trace {
 struct Cascade {
   DetectorOptions options;
   nn::ThreadPool& pool;
+  nn::Progress progress{};
   std::shared_ptr<const Nets> nets;
   std::vector<Worker> workers;  // one for each thread of the pool
   std::vector<Level> levels{};
@@ -72,6 +74,10 @@ struct Cascade {
   // `trace` may be null.
   std::vector<Face> detect(const ImageView& image, Trace* trace);
 };
+
+// Shares of the time that a photograph of a megapixel takes: where its progress stands when it is packed,
+// when P-Net has proposed, when R-Net has refined.
+inline constexpr double kPacked = 0.05, kProposed = 0.75, kRefined = 0.95;
 
 // Scales of the pyramid for an image, the largest first.
 std::vector<double> pyramid_scales(int width, int height, const DetectorOptions& options);

@@ -11,6 +11,7 @@
 
 #include "kernels/kernels.h"
 #include "src/nn/folding.h"
+#include "src/runtime/memory.h"
 #include "weights/afw.h"
 
 namespace adaface::mtcnn {
@@ -53,7 +54,7 @@ class CandidateNet {
  public:
   // What one thread needs beside its input.
   struct Scratch {
-    std::vector<float> a, b, convolution;
+    Buffer<float> a, b, convolution;
   };
 
   static CandidateNet rnet(const weights::AfwFile& file);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -44,7 +45,7 @@ float least_difference(const DetectorOptions& options) {
 
 // P-Net's outputs of rows [first_row, first_row + rows), {rows, kOutputs, pitch}.
 void run_rows(Worker& worker, const Pnet& pnet, const Level& level, int first_row, int rows, float least,
-              bool face_only, std::vector<float>& dst) {
+              bool face_only, Buffer<float>& dst) {
   const kernels::Kernels& kernels = kernels::select();
   const int pitch = level.columns + kernels::kPnetSlack;
   worker.pnet.resize(kernels::kPnetScratch);
@@ -134,7 +135,7 @@ void resize_levels(Cascade& cascade, std::span<Level> wave) {
   };
   const int count = static_cast<int>(wave.size());
   if (strips.kept()) {
-    cascade.pool.run(3 * count, [&](int task, int worker) {
+    cascade.progress.run(cascade.pool, 3 * count, [&](int task, int worker) {
       Level& level = wave[static_cast<std::size_t>(task / 3)];
       level.resizer.start(level.resize_bands[task % 3]);
       for (int i = 0; i < strips.count(); ++i)
@@ -144,11 +145,17 @@ void resize_levels(Cascade& cascade, std::span<Level> wave) {
     return;
   }
   const int shares = std::min(cascade.pool.threads(), count);
+  std::atomic<bool> stopped{false};
   cascade.pool.run(shares, [&](int share, int worker) {
     for (int k = share; k < count; k += shares)
       for (ResizeBand& band : wave[static_cast<std::size_t>(k)].resize_bands)
         wave[static_cast<std::size_t>(k)].resizer.start(band);
-    for (int i = 0; i < strips.count(); ++i) {
+    for (int i = 0; i < strips.count() && !stopped.load(std::memory_order_relaxed); ++i) {
+      if (worker == 0) {
+        stopped = true;  // unless the report returns
+        cascade.progress.report(static_cast<double>(i) / strips.count());
+        stopped = false;
+      }
       const std::uint8_t* strip =
           strips.strip(i, cascade.workers[static_cast<std::size_t>(worker)].resize.strip);
       for (int k = share; k < count; k += shares)
@@ -157,8 +164,12 @@ void resize_levels(Cascade& cascade, std::span<Level> wave) {
   });
 }
 
-void run_wave(Cascade& cascade, std::span<Level> wave) {
+// The stretch of detection's progress from `begin` to `end`.
+void run_wave(Cascade& cascade, std::span<Level> wave, double begin, double end) {
+  const double resized = begin + (end - begin) / 4;
+  cascade.progress.stage(begin, resized);
   resize_levels(cascade, wave);
+  cascade.progress.stage(resized, end);
   struct Task {
     Level* level;
     int band;
@@ -169,7 +180,7 @@ void run_wave(Cascade& cascade, std::span<Level> wave) {
         static_cast<std::size_t>((level.rows + kernels::kPnetMaxRows - 1) / kernels::kPnetMaxRows));
     for (int band = 0; band < static_cast<int>(level.bands.size()); ++band) tasks.push_back({&level, band});
   }
-  cascade.pool.run(static_cast<int>(tasks.size()), [&](int i, int worker) {
+  cascade.progress.run(cascade.pool, static_cast<int>(tasks.size()), [&](int i, int worker) {
     const auto [level, band] = tasks[static_cast<std::size_t>(i)];
     const int first_row = band * kernels::kPnetMaxRows;
     level->bands[static_cast<std::size_t>(band)] =
@@ -204,6 +215,7 @@ std::vector<Candidate> propose(Cascade& cascade, const ImageView& image, Trace* 
     level.pitch = level.width + 2 * kernels::kPnetSlack;
     level.resizer.prepare(image, {0, 0, image.width, image.height}, level.width, level.height);
   });
+  double begin = kPacked;
   for (std::size_t first = 0; first < levels.size();) {
     std::size_t last = first, pixels = 0;
     while (last < levels.size()) {
@@ -211,8 +223,14 @@ std::vector<Candidate> propose(Cascade& cascade, const ImageView& image, Trace* 
       if (last > first && pixels > kWavePixels) break;
       ++last;
     }
-    run_wave(cascade, std::span(levels).subspan(first, last - first));
+    // Pixels shrink by the square of the factor from level to level.
+    const double left = last == levels.size() ? 0
+                                              : std::pow(cascade.options.pyramid_factor,
+                                                         2.0 * static_cast<double>(last - first));
+    const double end = begin + (kProposed - begin) * (1 - left);
+    run_wave(cascade, std::span(levels).subspan(first, last - first), begin, end);
     first = last;
+    begin = end;
   }
 
   std::vector<Candidate> proposals;

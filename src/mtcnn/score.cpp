@@ -103,7 +103,7 @@ void score(Cascade& cascade, const ImageView& image, const CandidateNet& net, fl
   });
   const int count = static_cast<int>(candidates.size()), threads = cascade.pool.threads();
   const int batch = std::clamp((count + threads - 1) / threads, 1, kBatch);
-  cascade.pool.run((count + batch - 1) / batch, [&](int i, int worker) {
+  cascade.progress.run(cascade.pool, (count + batch - 1) / batch, [&](int i, int worker) {
     const int first = i * batch;
     score_some(cascade.workers[static_cast<std::size_t>(worker)], cascade.strips, net,
                std::span(candidates)

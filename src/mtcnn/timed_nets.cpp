@@ -42,7 +42,7 @@ class TimedPlan final : public nn::Plan, public std::enable_shared_from_this<Tim
   explicit TimedPlan(CandidateNet net, const std::string& name) : net_(std::move(net)) { add_layers(name); }
 
   std::unique_ptr<nn::Session> create_session(int threads) const override;
-  void keep_weights(nn::ThreadPool*) const override {}
+  void keep_weights(nn::ThreadPool*, const nn::Progress*) const override {}
   std::span<const nn::LayerInfo> layers() const override { return infos_; }
   Extent input() const override { return input_; }
   Extent output() const override { return steps_.back().out; }
@@ -77,7 +77,7 @@ class TimedSession final : public nn::Session {
 
   float* input() override { return activations_.front().data(); }
   const float* output() const override { return activations_.back().data(); }
-  void run(nn::ThreadPool* pool) override {
+  void run(nn::ThreadPool* pool, const nn::Progress*) override {
     for (int i = 0; i < static_cast<int>(plan_->steps_.size()); ++i) run_layer(i, pool, false);
   }
   void run_layer(int index, nn::ThreadPool*, bool) override {

@@ -1,5 +1,5 @@
-// A large piece of zeroed memory, in huge pages where the system has them: weights that stream from memory
-// would otherwise miss the TLB at every 4 KiB.
+// A large piece of zeroed memory: from the allocator that the process has set, else in huge pages where the
+// system has them. Weights that stream from memory would otherwise miss the TLB at every 4 KiB.
 #pragma once
 
 #include <cstddef>
@@ -19,14 +19,17 @@ class Arena {
   explicit Arena(std::size_t bytes);  // throws std::bad_alloc
   ~Arena();
   Arena(Arena&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+      : data_(std::exchange(other.data_, nullptr)),
+        bytes_(std::exchange(other.bytes_, 0)),
+        mapped_(other.mapped_) {}
   Arena& operator=(Arena&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
+    std::swap(mapped_, other.mapped_);
     return *this;
   }
 
-  // Page-aligned; null when empty.
+  // Aligned to kAlignment; null when empty.
   std::byte* data() const { return data_; }
   float* floats() const { return reinterpret_cast<float*>(data_); }
   std::size_t bytes() const { return bytes_; }
@@ -34,6 +37,7 @@ class Arena {
  private:
   std::byte* data_ = nullptr;
   std::size_t bytes_ = 0;
+  bool mapped_ = false;
 };
 
 }  // namespace adaface::nn

@@ -12,8 +12,10 @@
 #include "src/nn/blocks.h"
 #include "src/nn/onednn.h"
 #include "src/nn/open_mp.h"
+#include "src/nn/progress.h"
 #include "src/nn/slots.h"
 #include "src/nn/thread_pool.h"
+#include "src/runtime/memory.h"
 
 namespace adaface::nn {
 namespace {
@@ -73,7 +75,7 @@ class CpuPlan final : public Plan, public std::enable_shared_from_this<CpuPlan> 
           std::shared_ptr<const void> owner);
 
   std::unique_ptr<Session> create_session(int threads) const override;
-  void keep_weights(ThreadPool* pool) const override;
+  void keep_weights(ThreadPool* pool, const Progress* progress) const override;
   std::span<const LayerInfo> layers() const override { return infos_; }
   Extent input() const override { return input_; }
   Extent output() const override { return output_; }
@@ -113,7 +115,7 @@ class CpuSession final : public Session {
 
   float* input() override { return slot(plan_->input_slot_); }
   const float* output() const override { return output_.data(); }
-  void run(ThreadPool* pool) override;
+  void run(ThreadPool* pool, const Progress* progress) override;
   void run_layer(int layer, ThreadPool* pool, bool bare) override { run_step(index(layer), pool, bare); }
   void run_until(int layer, std::vector<float>& chw) override;
 
@@ -222,11 +224,11 @@ void CpuPlan::pack(const Network& network, ThreadPool* pool) {
   }
   packed_ = Arena(packed_bytes);
   const int threads = pool ? pool->threads() : 1;
-  std::vector<std::vector<float>> plain(index(threads));
+  std::vector<Buffer<float>> plain(index(threads));
 
   const auto pack_one = [&](int task, int worker) {
     const auto [i, part] = tasks[index(task)];
-    std::vector<float>& buffer = plain[index(worker)];
+    Buffer<float>& buffer = plain[index(worker)];
     buffer.resize(plain_floats);
     const Layer& layer = network.layers[i];
     onednn_errors("plan", [&] {
@@ -239,8 +241,10 @@ void CpuPlan::pack(const Network& network, ThreadPool* pool) {
   run_tasks(pool, static_cast<int>(tasks.size()), pack_one);
 }
 
-void CpuPlan::keep_weights(ThreadPool* pool) const {
-  for (const Step& step : steps_) {
+void CpuPlan::keep_weights(ThreadPool* pool, const Progress* progress) const {
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
+    if (progress) progress->report(static_cast<double>(i) / static_cast<double>(steps_.size()));
     const int tasks = step.convolution ? step.convolution->keep_tasks() : 0;
     const auto keep = [&](int task, int) {
       step.convolution->keep(task, packed_.data() + step.packed_offset);
@@ -271,11 +275,15 @@ CpuSession::CpuSession(std::shared_ptr<const CpuPlan> plan, int threads)
                          : nullptr);
 }
 
-void CpuSession::run(ThreadPool* pool) {
+void CpuSession::run(ThreadPool* pool, const Progress* progress) {
   if (pool && pool->threads() > threads_)
     throw Error(ErrorCode::internal, "a session for " + std::to_string(threads_) + " threads, run on " +
                                          std::to_string(pool->threads()));
-  for (std::size_t i = 0; i < plan_->steps_.size(); ++i) run_step(i, pool);
+  const std::size_t steps = plan_->steps_.size();
+  for (std::size_t i = 0; i < steps; ++i) {
+    if (progress) progress->report(static_cast<double>(i) / static_cast<double>(steps));
+    run_step(i, pool);
+  }
   const Extent out = plan_->output_;
   const float* src = slot(plan_->output_slot_);
   const int pixels = out.height * out.width, block = plan_->block_;

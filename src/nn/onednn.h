@@ -8,6 +8,8 @@ namespace adaface::nn {
 
 // Channels that lie together: what the JIT convolutions of this CPU (or of ONEDNN_MAX_CPU_ISA) want.
 int onednn_channel_block();
+// "2.6.3", or "2.6.0, loaded 2.6.3" where it was built against another.
+std::string onednn_versions();
 // Whether it multiplies bfloat16 natively.
 bool onednn_has_bf16();
 

@@ -282,6 +282,16 @@ int onednn_channel_block() {
   return has(dnnl::cpu_isa::avx512_core) ? 16 : 8;
 }
 
+std::string onednn_versions() {
+  const auto text = [](int major, int minor, int patch) {
+    return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
+  };
+  const dnnl_version_t* loaded = dnnl_version();
+  const std::string built = text(DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH),
+                    runs = text(loaded->major, loaded->minor, loaded->patch);
+  return built == runs ? runs : built + ", loaded " + runs;
+}
+
 bool onednn_has_bf16() {
   return has(dnnl::cpu_isa::avx512_core_bf16);
 }

@@ -12,6 +12,7 @@
 
 namespace adaface::nn {
 
+class Progress;
 class ThreadPool;
 
 // How 3x3 convolutions with stride 1 are computed. In float32 every choice gives the same results within its
@@ -62,7 +63,8 @@ class Session {
 
   // The layers in order. `pool` shares out the work inside each; null: this thread alone. With the same
   // result.
-  virtual void run(ThreadPool* pool = nullptr) = 0;
+  // `progress`, or null, is told of each layer and may stop between them.
+  virtual void run(ThreadPool* pool = nullptr, const Progress* progress = nullptr) = 0;
 
   // One layer over whatever the arena holds, for timing. `bare`: of a convolution of oneDNN's, the primitive
   // alone, without the batch norm before it and the PReLU after it.
@@ -81,7 +83,7 @@ class Plan {
   virtual std::unique_ptr<Session> create_session(int threads = 1) const = 0;
   // Transforms all weights now that the first runs of a fast plan would transform and keep, some in each.
   // `pool` shares it out; null: this thread alone. Thread-safe.
-  virtual void keep_weights(ThreadPool* pool) const = 0;
+  virtual void keep_weights(ThreadPool* pool, const Progress* progress = nullptr) const = 0;
   virtual std::span<const LayerInfo> layers() const = 0;
   virtual Extent input() const = 0;
   virtual Extent output() const = 0;

@@ -1,0 +1,92 @@
+#include "src/c_api/status.h"
+
+using namespace adaface;
+
+namespace adaface::c_api {
+namespace {
+
+adaface_engine_options default_engine_options() {
+  const EngineOptions defaults;
+  return {sizeof(adaface_engine_options),       defaults.threads,
+          static_cast<int32_t>(defaults.faces), static_cast<int32_t>(defaults.precision),
+          static_cast<int32_t>(defaults.plan),  nullptr};
+}
+
+// With the faces that are asked for: selection is done here, where the number of all is known.
+EngineOptions engine_options(const adaface_engine_options* options) {
+  const adaface_engine_options known =
+      read_options(options, default_engine_options(), sizeof(adaface_engine_options), "engine options");
+  return {.detection = detector_options(known.detection),
+          .faces = enumerator(known.faces, FaceSelection::best, "faces"),
+          .threads = known.threads,
+          .precision = enumerator(known.precision, Precision::bf16, "precision"),
+          .plan = enumerator(known.plan, PlanKind::small, "plan")};
+}
+
+adaface_engine* make_engine(const Weights& model, const Weights& detector,
+                            const adaface_engine_options* options) {
+  const EngineOptions known = engine_options(options);
+  return new adaface_engine{Engine(model, detector, known), known.faces, known.detection.mode};
+}
+
+}  // namespace
+}  // namespace adaface::c_api
+
+extern "C" {
+
+void adaface_engine_options_init(adaface_engine_options* options, size_t size) {
+  c_api::init_options(options, size, c_api::default_engine_options());
+}
+
+adaface_status adaface_engine_open(const char* model, const char* detector,
+                                   const adaface_engine_options* options, adaface_engine** engine) {
+  return c_api::guarded([&] {
+    c_api::required(engine, "engine");
+    const Weights loaded_model = Weights::load(&c_api::required(model, "model"));
+    *engine =
+        c_api::make_engine(loaded_model, Weights::load(&c_api::required(detector, "detector")), options);
+  });
+}
+
+adaface_status adaface_engine_create(const adaface_weights* model, const adaface_weights* detector,
+                                     const adaface_engine_options* options, adaface_engine** engine) {
+  return c_api::guarded([&] {
+    c_api::required(engine, "engine");
+    *engine = c_api::make_engine(c_api::required(model, "model").weights,
+                                 c_api::required(detector, "detector").weights, options);
+  });
+}
+
+void adaface_engine_free(adaface_engine* engine) {
+  delete engine;
+}
+
+adaface_status adaface_engine_set_progress(adaface_engine* engine, adaface_progress function, void* user) {
+  return c_api::guarded([&] {
+    c_api::required(engine, "engine").engine.on_progress(c_api::progress_function(function, user));
+  });
+}
+
+adaface_status adaface_analyze(adaface_engine* engine, const adaface_image_view* image, adaface_face* faces,
+                               adaface_embedding* embeddings, size_t capacity, size_t* count) {
+  return c_api::guarded([&] {
+    c_api::required(count, "count");
+    adaface_engine& session = c_api::required(engine, "engine");
+    const ImageView view = c_api::view_of(image, "image");
+    std::vector<Face> found = select_faces(session.engine.detector().detect(view), session.faces);
+    const std::size_t all = found.size(), wanted = std::min(all, capacity);
+    std::vector<Embedding> results;
+    if (embeddings) {
+      std::vector<Image> crops;
+      for (std::size_t i = 0; i < wanted; ++i)
+        crops.push_back(align_face(view, found[i].landmarks, session.mode));
+      results = session.engine.embedder().embed(std::vector<ImageView>(crops.begin(), crops.end()));
+    }
+    for (std::size_t i = 0; i < results.size(); ++i) c_api::write_embedding(results[i], embeddings[i]);
+    if (faces)
+      for (std::size_t i = 0; i < wanted; ++i) c_api::write_face(found[i], faces[i]);
+    *count = all;
+  });
+}
+
+}  // extern "C"

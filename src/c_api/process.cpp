@@ -1,0 +1,56 @@
+#include <string>
+
+#include "src/c_api/status.h"
+
+using namespace adaface;
+
+extern "C" {
+
+const char* adaface_version(void) {
+  return version();
+}
+
+size_t adaface_build_info(char* buffer, size_t size) {
+  try {
+    const std::string text = build_info();
+    if (buffer && size > 0) {
+      const std::size_t length = std::min(text.size(), size - 1);
+      std::memcpy(buffer, text.data(), length);
+      buffer[length] = '\0';
+    }
+    return text.size();
+  } catch (...) {
+    if (buffer && size > 0) *buffer = '\0';
+    return 0;
+  }
+}
+
+int adaface_available_cpus(void) {
+  try {
+    return available_cpus();
+  } catch (...) {
+    return 1;  // no memory to read the control groups' limits
+  }
+}
+
+adaface_status adaface_set_log(adaface_log_level most, adaface_log function, void* user) {
+  return c_api::guarded([&] {
+    const LogLevel level = c_api::enumerator(most, LogLevel::debug, "most");
+    if (!function) return set_log(LogLevel::none, {});
+    set_log(level, [function, user](LogLevel of, std::string_view message) {
+      // Ends with a zero: the engine's messages are strings.
+      function(user, static_cast<adaface_log_level>(of), message.data());
+    });
+  });
+}
+
+adaface_status adaface_set_allocator(const adaface_allocator* allocator) {
+  return c_api::guarded([&] {
+    adaface_allocator defaults{};
+    const adaface_allocator known =
+        c_api::read_options(allocator, defaults, sizeof(adaface_allocator), "allocator");
+    set_allocator({known.allocate, known.release, known.user});
+  });
+}
+
+}  // extern "C"
