@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <string>
 
 #include "src/error.hpp"
@@ -17,6 +18,8 @@ namespace {
 // Bytes that the decoder may still take for the file at hand: a few bytes of compressed data can ask for
 // gigabytes. stb_image's hooks carry no context, so the budget belongs to the thread that decodes.
 thread_local std::size_t budget = 0;
+// Whether there was no memory for what the budget allowed: the decoder reports that as it reports damage.
+thread_local bool starved = false;
 
 bool spend(std::size_t bytes) {
   if (bytes > budget) return false;
@@ -35,7 +38,10 @@ std::size_t size_of(void* block) {
   return bytes;
 }
 void* after_header(void* memory, std::size_t bytes) {
-  if (memory == nullptr) return nullptr;
+  if (memory == nullptr) {
+    starved = true;
+    return nullptr;
+  }
   std::memcpy(memory, &bytes, sizeof bytes);
   return static_cast<char*>(memory) + kHeader;
 }
@@ -119,6 +125,7 @@ StbPixels decode_with_stb(std::span<const std::byte> file, const Container& cont
   const int wanted = container.format == ImageFormat::pic ? 4 : 0;
   int width = 0, height = 0, channels = 0;
   stbi__g_failure_reason = nullptr;  // some failures give no reason: they must not show an earlier one
+  starved = false;
   stbi_uc* samples = nullptr;
   try {
     samples = stbi_load_from_memory(bytes, static_cast<int>(file.size()), &width, &height, &channels, wanted);
@@ -127,13 +134,13 @@ StbPixels decode_with_stb(std::span<const std::byte> file, const Container& cont
   }
   StbPixels pixels{{samples, give_back}, width, height, wanted != 0 ? wanted : channels};
   if (samples == nullptr) {
+    if (starved) throw std::bad_alloc();
     const char* found = stbi_failure_reason();
     const std::string reason = found != nullptr && *found != '\0' ? found : "damaged data";
     if (reason == "outofmem") {
-      throw Error(ErrorCode::limit,
-                  prefix + ": the picture of " + std::to_string(container.width) + "x" +
-                      std::to_string(container.height) +
-                      " unpacks to more data than its size needs, or than there is memory for");
+      throw Error(ErrorCode::limit, prefix + ": the picture of " + std::to_string(container.width) + "x" +
+                                        std::to_string(container.height) +
+                                        " unpacks to more data than its size needs");
     }
     if (reason == "too large") {
       throw Error(ErrorCode::limit, prefix + ": the picture of " + std::to_string(container.width) + "x" +
