@@ -56,8 +56,8 @@ struct Photograph {
   ContentHash hash{};          // all zero: not known (imported)
   std::uint64_t bytes = 0;
   std::int64_t modified_ns = 0;  // since 1970
-  std::string rules;  // how it was examined, in the words of the program: other rules ask for another look
-  std::string rejection;  // why it gave no face; empty when it did
+  std::string rules{};  // how it was examined, in the words of the program: other rules ask for another look
+  std::string rejection{};  // why it gave no face; empty when it did
 };
 
 // A face of a photograph, as it is stored.

@@ -73,7 +73,9 @@ TEST_CASE("help, version and wrong usage") {
     for (std::string word; words >> word;)
       if (word.starts_with("-")) CHECK_CONTAINS(options, word);
   }
-  CHECK(f.adaface({"--version"}).out.starts_with("adaface "));
+  const std::string version = f.adaface({"--version"}).out;
+  CHECK(version.starts_with("adaface " + std::string(adaface::version()) + "\n"));
+  CHECK(version.find("\nkernels: ") != std::string::npos);
 
   CHECK(f.adaface({}).code == 2);
   CHECK_CONTAINS(f.adaface({}).err, "Usage: adaface");

@@ -130,7 +130,7 @@ long long cpu_nanoseconds() {
 
 void serve(const Work& work) {
   work.run();  // plans, and touches all memory
-  std::printf("{\"version\":\"%s\"}\n", ADAFACE_VERSION);
+  std::printf("{\"version\":\"%s\"}\n", adaface::version());
   std::fflush(stdout);
   for (std::string line; std::getline(std::cin, line); std::fflush(stdout)) {
     if (line == "output") {

@@ -27,7 +27,10 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Finds faces in photographs, aligns them, turns them into embeddings, compares those and names people.",
       "adaface");
-  app.set_version_flag("--version", "adaface " ADAFACE_VERSION);
+  app.set_version_flag("--version", [] {
+    std::string info = adaface::build_info();  // without a last line feed: it is added
+    return "adaface " + info.substr(info.find(' ') + 1, info.size() - info.find(' ') - 2);
+  });
   app.require_subcommand(1);
   app.footer(
       "Example:\n"
