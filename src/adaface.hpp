@@ -33,7 +33,15 @@
 #include "export.h"
 #include "runtime.hpp"
 
+// The number of this C++ interface: raised when anything public changes its layout, its signature or its
+// meaning, in gallery.hpp too. (The soname counts the C interface.) A program that was compiled with another
+// number than its library is refused by the linker or at start, naming this symbol, where it would otherwise
+// read structs wrongly.
+extern "C" ADAFACE_API const char adaface_cpp_abi_1;
+
 namespace adaface {
+
+[[gnu::used]] ADAFACE_HIDDEN inline const char* const cpp_abi = &adaface_cpp_abi_1;
 
 // standard: the published networks with the published code's defects mended (the default).
 // reference: the published pipeline number for number, defects included: the P-Net softmax runs over image
@@ -55,7 +63,7 @@ struct ImageView {
 };
 
 // Owns 8-bit RGB pixels, rows packed.
-class Image {
+class ADAFACE_API Image {
  public:
   Image() = default;
   // Black. Throws invalid_argument unless 1 <= width, height <= 65535.
@@ -85,28 +93,30 @@ struct DecodeOptions {
 // JPEG, PNG, BMP, GIF (first frame), TGA, PSD, PIC, PNM and HDR. Alpha is dropped, grey becomes three equal
 // channels, 16 bits are scaled to 8. `name` stands in error messages. Throws corrupt, unsupported or limit;
 // read_image also not_found and io.
-Image decode_image(std::span<const std::byte> file, const DecodeOptions& options = {},
-                   std::string_view name = "image");
-Image read_image(const std::filesystem::path& path, const DecodeOptions& options = {});
+ADAFACE_API Image decode_image(std::span<const std::byte> file, const DecodeOptions& options = {},
+                               std::string_view name = "image");
+ADAFACE_API Image read_image(const std::filesystem::path& path, const DecodeOptions& options = {});
 
 // By extension: .png (lossless) or .jpg/.jpeg (quality 1 to 100). Complete or absent: written beside, synced,
 // renamed.
-void write_image(const std::filesystem::path& path, const ImageView& image, int jpeg_quality = 92);
-std::vector<std::byte> encode_png(const ImageView& image);
-std::vector<std::byte> encode_jpeg(const ImageView& image, int quality = 92);
+ADAFACE_API void write_image(const std::filesystem::path& path, const ImageView& image,
+                             int jpeg_quality = 92);
+ADAFACE_API std::vector<std::byte> encode_png(const ImageView& image);
+ADAFACE_API std::vector<std::byte> encode_jpeg(const ImageView& image, int quality = 92);
 
 // 8-bit bilinear as Pillow computes it: antialiased where it shrinks. Throws invalid_argument for an empty
 // view or a side outside 1 to 65535.
-Image resize_image(const ImageView& image, int width, int height);
+ADAFACE_API Image resize_image(const ImageView& image, int width, int height);
 
 // A whole file. Throws not_found, io, limit when it is larger than max_bytes.
-std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_t max_bytes = 1u << 30);
+ADAFACE_API std::vector<std::byte> read_file(const std::filesystem::path& path,
+                                             std::uint64_t max_bytes = 1u << 30);
 // Any bytes, with write_image's guarantee.
-void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
+ADAFACE_API void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
 
 // A path as the error messages show it: one line of valid UTF-8, with '?' for invalid bytes and characters
 // that control a terminal.
-std::string printable(const std::filesystem::path& path);
+ADAFACE_API std::string printable(const std::filesystem::path& path);
 
 // ---- Weights
 // -----------------------------------------------------------------------------------------------------
@@ -133,7 +143,7 @@ struct WeightsInfo {
 // thread-safe. While any is alive, or a Detector, Embedder or Engine made from it, the file may be removed or
 // replaced by rename, but must not be truncated or overwritten in place: its bytes are checked once, when
 // they are planned, and a truncated map raises SIGBUS.
-class Weights {
+class ADAFACE_API Weights {
  public:
   // Checks structure and names at once, each tensor's checksum when it is planned or by verify().
   // Throws not_found, io, corrupt, unsupported.
@@ -143,7 +153,7 @@ class Weights {
   // Reads every tensor and compares checksums; throws corrupt, naming the tensor.
   void verify() const;
 
-  struct State;
+  struct ADAFACE_HIDDEN State;
   const std::shared_ptr<State>& state() const { return state_; }
 
  private:
@@ -152,7 +162,7 @@ class Weights {
 };
 
 // The number of CPUs that this process may use: affinity and cgroup quota included. At least 1.
-int available_cpus();
+ADAFACE_API int available_cpus();
 
 // ---- Long calls
 // --------------------------------------------------------------------------------------------------
@@ -193,7 +203,7 @@ struct DetectorOptions {
   int threads = 0;  // inside one image; 0 to 1024, 0: available_cpus()
 };
 
-class Detector {
+class ADAFACE_API Detector {
  public:
   // Throws invalid_argument when the weights are not MTCNN's or an option is out of range; corrupt.
   explicit Detector(const Weights& weights, const DetectorOptions& options = {});
@@ -208,7 +218,7 @@ class Detector {
   void on_progress(ProgressFunction function);
 
  private:
-  struct Session;
+  struct ADAFACE_HIDDEN Session;
   std::unique_ptr<Session> session_;
 };
 
@@ -216,7 +226,7 @@ enum class FaceSelection { all, largest, best };
 
 // all: unchanged; largest: the one with the greatest box area; best: the one with the highest score.
 // Ties keep the earlier face. An empty list stays empty.
-std::vector<Face> select_faces(std::vector<Face> faces, FaceSelection selection);
+ADAFACE_API std::vector<Face> select_faces(std::vector<Face> faces, FaceSelection selection);
 
 // ---- Alignment
 // ---------------------------------------------------------------------------------------------------
@@ -230,10 +240,11 @@ struct Transform {
 
 // The similarity that carries five landmarks to the AdaFace template, by least squares from template to
 // image. Throws invalid_argument when the points are not finite or coincide.
-Transform alignment_transform(const std::array<Point, 5>& landmarks, Mode mode = Mode::standard);
+ADAFACE_API Transform alignment_transform(const std::array<Point, 5>& landmarks, Mode mode = Mode::standard);
 
 // The 112x112 RGB crop: bilinear, black outside the image.
-Image align_face(const ImageView& image, const std::array<Point, 5>& landmarks, Mode mode = Mode::standard);
+ADAFACE_API Image align_face(const ImageView& image, const std::array<Point, 5>& landmarks,
+                             Mode mode = Mode::standard);
 
 // ---- Embedding: AdaFace (Kim et al. 2022)
 // --------------------------------------------------------------------------
@@ -247,7 +258,7 @@ struct Embedding {
 };
 
 // Cosine of the angle between two embeddings of the same model, in [-1, 1]; summed in double.
-double similarity(const Embedding& a, const Embedding& b);
+ADAFACE_API double similarity(const Embedding& a, const Embedding& b);
 
 // Of the multiplications; sums are float32 in either case. bf16 keeps 8 bits of each factor: a third less
 // time, and a cosine to the float32 embedding of 0.9998 or more, so embeddings of both may stand in one
@@ -269,7 +280,7 @@ struct EmbedderOptions {
   PlanKind plan = PlanKind::fast;
 };
 
-class Embedder {
+class ADAFACE_API Embedder {
  public:
   // Throws invalid_argument when the weights are not an IR network's; corrupt; unsupported when the CPU does
   // not multiply bf16.
@@ -292,7 +303,7 @@ class Embedder {
   void on_progress(ProgressFunction function);
 
  private:
-  struct Session;
+  struct ADAFACE_HIDDEN Session;
   std::unique_ptr<Session> session_;
 };
 
@@ -357,7 +368,7 @@ struct ProfileOptions {
 // Times whole runs, every layer between its neighbours, every layer alone, and the machine's limits in turn,
 // round after round. Takes seconds, and up to a gigabyte while it lasts. Throws invalid_argument for
 // options out of range and for a network that the weights do not hold; corrupt.
-NetworkProfile profile_layers(const Weights& weights, const ProfileOptions& options = {});
+ADAFACE_API NetworkProfile profile_layers(const Weights& weights, const ProfileOptions& options = {});
 
 // ---- All of it
 // ---------------------------------------------------------------------------------------------------
@@ -377,7 +388,7 @@ struct EngineOptions {
   PlanKind plan = PlanKind::fast;        // likewise
 };
 
-class Engine {
+class ADAFACE_API Engine {
  public:
   explicit Engine(const EngineOptions& options);
   // Over weights that are loaded already: the paths in `options` are not read.
@@ -396,7 +407,7 @@ class Engine {
   Embedder& embedder();
 
  private:
-  struct Session;
+  struct ADAFACE_HIDDEN Session;
   std::unique_ptr<Session> session_;
 };
 

@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "export.h"
+
 namespace adaface {
 
 enum class ErrorCode {
@@ -19,13 +21,14 @@ enum class ErrorCode {
 };
 
 // "corrupt", "not_found", ...: stable, lower case, as printed in JSON.
-const char* to_string(ErrorCode code) noexcept;
+ADAFACE_API const char* to_string(ErrorCode code) noexcept;
 
 // what() names the file, tensor or option, what was found and what was expected, in one line without a final
 // stop.
-class Error : public std::runtime_error {
+class ADAFACE_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  ~Error() override;  // not inline: one type_info in a process, so that all its libraries catch it
   ErrorCode code() const noexcept { return code_; }
 
  private:

@@ -4,8 +4,10 @@
 
 #if defined(__GNUC__)
 #define ADAFACE_API __attribute__((visibility("default")))
+#define ADAFACE_HIDDEN __attribute__((visibility("hidden"))) /* inside something that is exported */
 #else
 #define ADAFACE_API
+#define ADAFACE_HIDDEN
 #endif
 
 #endif

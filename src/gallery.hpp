@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "adaface.hpp"
+#include "export.h"
 
 namespace adaface {
 
@@ -47,7 +48,7 @@ inline GalleryModel gallery_model(const WeightsInfo& info) {
 
 using ContentHash = std::array<std::uint8_t, 16>;
 // XXH3 of 128 bits: recognises a file again; no defence against somebody who forges collisions.
-ContentHash content_hash(std::span<const std::byte> file);
+ADAFACE_API ContentHash content_hash(std::span<const std::byte> file);
 
 // A photograph that was examined. Names and paths are bytes: any but NUL, no encoding assumed.
 struct Photograph {
@@ -95,7 +96,7 @@ struct GalleryReport {
   std::uint64_t duplicate_pairs = 0;  // all of them
 };
 
-class Gallery {
+class ADAFACE_API Gallery {
  public:
   // For reading. Falls back to a read-only view where the directory cannot be written.
   static Gallery open(const std::filesystem::path& path);
@@ -155,7 +156,7 @@ class Gallery {
   GalleryReport verify(double duplicates_above, int threads = 0) const;
 
  private:
-  struct State;
+  struct ADAFACE_HIDDEN State;
   explicit Gallery(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
@@ -170,17 +171,18 @@ class Gallery {
 enum class ExchangeFormat { npy, csv, jsonl };
 
 // The faces, in the order of Gallery::faces(), with what is known of their photographs. Complete or absent.
-void export_faces(const Gallery& gallery, ExchangeFormat format, const std::filesystem::path& path);
+ADAFACE_API void export_faces(const Gallery& gallery, ExchangeFormat format,
+                              const std::filesystem::path& path);
 
 // The model that an exported file was made of; recognised by content. Throws corrupt for what is no export.
-GalleryModel exported_model(const std::filesystem::path& path);
+ADAFACE_API GalleryModel exported_model(const std::filesystem::path& path);
 
 struct ImportReport {
   std::size_t photographs = 0, faces = 0;
 };
 // Adds what export_faces wrote; photographs that the gallery has already are replaced. All or nothing. Throws
 // invalid_argument for another model, corrupt naming file and line.
-ImportReport import_faces(Gallery& gallery, const std::filesystem::path& path);
+ADAFACE_API ImportReport import_faces(Gallery& gallery, const std::filesystem::path& path);
 
 // ---- Search
 // ------------------------------------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ struct Match {
 // All embeddings in memory: rounded to 8 bits for the first pass, as float32 for the second. The first pass
 // bounds how far each similarity can be off, the second computes those that may be among the best: results
 // are those of comparing with every embedding in double. 2.6 KB an embedding.
-class SearchIndex {
+class ADAFACE_API SearchIndex {
  public:
   // threads: 0 to 1024, 0: available_cpus(). Throws invalid_argument.
   explicit SearchIndex(int threads = 1);
@@ -228,7 +230,7 @@ class SearchIndex {
   std::uint64_t scan_bytes() const;
 
  private:
-  struct State;
+  struct ADAFACE_HIDDEN State;
   std::unique_ptr<State> state_;
 };
 

@@ -2,6 +2,8 @@
 
 namespace adaface {
 
+Error::~Error() = default;
+
 const char* to_string(ErrorCode code) noexcept {
   switch (code) {
     case ErrorCode::invalid_argument: return "invalid_argument";
