@@ -1,0 +1,152 @@
+// The libraries as a linker and a loader see them: what they export, what they ask for, how they are
+// protected.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "tests/installed.h"
+
+#include <regex>
+
+namespace {
+
+namespace fs = std::filesystem;
+using adaface::testing::installed;
+using adaface::testing::quoted;
+using adaface::testing::read;
+using adaface::testing::source_root;
+
+std::vector<std::string> lines_of(const std::string& command) {
+  const auto result = installed().shell(command);
+  REQUIRE_MESSAGE(result.code == 0, command, "\n", result.err);
+  std::vector<std::string> lines;
+  std::istringstream stream(result.out);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+// Names of dynamic symbols, C++ ones as they are written. Lines of nm: [address] type name.
+std::set<std::string> symbols(const std::string& which, const std::string& library) {
+  std::set<std::string> names;
+  for (const std::string& line :
+       lines_of("nm -D -C " + which + " " + quoted(installed().library(library).string()))) {
+    std::smatch match;
+    REQUIRE_MESSAGE(std::regex_match(line, match, std::regex("[0-9a-f ]* [A-Za-z] (.*)")), line);
+    names.insert(std::regex_replace(match[1].str(), std::regex("\\[abi:cxx11\\]"), ""));
+  }
+  return names;
+}
+std::set<std::string> exports(const std::string& library) {
+  return symbols("--defined-only", library);
+}
+
+// A public header without its comments, in which names of the interface stand as well.
+std::string header(const std::string& name) {
+  std::string text = read(installed().prefix / ADAFACE_INCLUDEDIR / "adaface" / name);
+  for (const auto& [begin, end] : {std::pair("//", "\n"), std::pair("/*", "*/")})
+    for (std::size_t at = 0; (at = text.find(begin, at)) != text.npos;)
+      text.erase(at, text.find(end, at) - at);
+  return text;
+}
+
+// Whether `headers` mark what this symbol belongs to: a function, or the class of a member.
+bool is_public(const std::string& symbol, const std::string& headers) {
+  std::smatch match;
+  if (std::regex_match(symbol, match,
+                       std::regex("(?:typeinfo for|typeinfo name for|vtable for) adaface::(\\w+)")) ||
+      std::regex_match(symbol, match, std::regex("adaface::([A-Z]\\w*)::(?:Transaction::)?[~\\w]+=?\\(.*")))
+    return std::regex_search(headers, std::regex("class ADAFACE_API " + match[1].str() + "\\b"));
+  if (std::regex_match(symbol, match, std::regex("adaface::(?:memory::)?(\\w+)\\(.*")) ||
+      std::regex_match(symbol, match, std::regex("(adaface_\\w+)")))
+    return std::regex_search(headers, std::regex("ADAFACE_API [^;{}]*\\b" + match[1].str() + "\\b"));
+  return false;
+}
+
+struct Library {
+  std::string name;
+  std::vector<std::string> headers;
+  std::set<std::string> needed;  // without versions
+};
+
+// Of C and C++; the loader where thread-local storage asks for it, libpthread where glibc is older than 2.34.
+const std::set<std::string> kRuntime{"libstdc++", "libgcc_s",        "libm",
+                                     "libc",      "ld-linux-x86-64", "libpthread"};
+
+std::vector<Library> libraries() {
+  std::vector<Library> result{
+      {"libadaface.so", {"adaface.h", "adaface.hpp", "error.hpp", "runtime.hpp"}, {"libdnnl"}}};
+  if (fs::exists(installed().library("libadaface-gallery.so")))
+    result.push_back({"libadaface-gallery.so", {"gallery.hpp"}, {"libadaface", "libsqlite3"}});
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("the public interface is exported, and nothing else") {
+  for (const Library& library : libraries()) {
+    INFO(library.name);
+    std::string headers;
+    for (const std::string& name : library.headers) headers += header(name);
+    const std::set<std::string> exported = exports(library.name);
+    for (const std::string& symbol : exported) CHECK_MESSAGE(is_public(symbol, headers), symbol);
+
+    // And the other way about: every function and class that a header marks.
+    const std::regex marked("ADAFACE_API [^;{}(]*?\\b(\\w+)(?= [:{]|\\(|;)");
+    std::size_t count = 0;
+    for (std::sregex_iterator i(headers.begin(), headers.end(), marked), end; i != end; ++i, ++count) {
+      const std::string name = (*i)[1];
+      const bool found = std::any_of(exported.begin(), exported.end(), [&](const std::string& symbol) {
+        return symbol == name || symbol.starts_with("adaface::" + name + "(") ||
+               symbol.starts_with("adaface::memory::" + name + "(") ||
+               symbol.starts_with("adaface::" + name + "::");
+      });
+      CHECK_MESSAGE(found, name, " is not exported");
+    }
+    CHECK(count > 4);
+  }
+}
+
+// Errors are caught by type, and a second type_info of the same class is another type for some runtimes.
+TEST_CASE("what the engine exports exists once") {
+  if (libraries().size() < 2) return;
+  const std::set<std::string> engine = exports("libadaface.so");
+  for (const std::string& symbol : exports("libadaface-gallery.so"))
+    CHECK_MESSAGE(!engine.contains(symbol), symbol);
+  CHECK(symbols("--undefined-only", "libadaface-gallery.so").contains("typeinfo for adaface::Error"));
+}
+
+TEST_CASE("the libraries need what they are documented to need") {
+  for (const Library& library : libraries()) {
+    INFO(library.name);
+    std::set<std::string> missing = library.needed;
+    for (const std::string& line :
+         lines_of("readelf -dW " + quoted(installed().library(library.name).string()))) {
+      std::smatch match;
+      if (!std::regex_search(line, match, std::regex("\\(NEEDED\\).*\\[(.*?)\\.so.*\\]"))) continue;
+      CHECK_MESSAGE((kRuntime.contains(match[1]) || library.needed.contains(match[1])), match[1].str());
+      missing.erase(match[1]);
+    }
+    CHECK(missing.empty());
+  }
+}
+
+TEST_CASE("no installed file has a writable and executable part, or a path of the machine that built it") {
+  int files = 0;
+  for (const std::string& name : installed().files()) {
+    const fs::path path = installed().prefix / name;
+    if (fs::is_symlink(path) || !read(path).starts_with("\x7f"
+                                                        "ELF"))
+      continue;
+    ++files;
+    INFO(name);
+    bool relro = false, bind_now = false, stack = false;
+    for (const std::string& line : lines_of("readelf -dlW " + quoted(path.string()))) {
+      CHECK_MESSAGE(!std::regex_search(line, std::regex("\\((RPATH|RUNPATH|TEXTREL)\\)|\\bRWE\\b")), line);
+      relro |= line.find("GNU_RELRO") != std::string::npos;
+      bind_now |= line.find("BIND_NOW") != std::string::npos;
+      stack |= line.find("GNU_STACK") != std::string::npos;
+    }
+    CHECK(relro);
+    CHECK(stack);  // without it the loader would make stacks executable
+    if (path.extension() != "" && name.find(".so") != std::string::npos) CHECK(bind_now);
+    CHECK(read(path).find(source_root().string()) == std::string::npos);
+  }
+  CHECK(files >= 2);
+}
