@@ -29,11 +29,12 @@ class Arguments(unittest.TestCase):
             return adaface.align_face(image, landmarks)
 
         for call, name in ((align, 'image'), (self.embedder.embed, 'crop')):
-            self.refused(TypeError, f'{name} has dtype float32{expected}', call, np.zeros((112, 112, 3), np.float32))
-            self.refused(TypeError, f'{name} has dtype int8{expected}', call, np.zeros((112, 112, 3), np.int8))
-            self.refused(ValueError, f'{name} has shape (112, 112){expected}', call, np.zeros((112, 112), np.uint8))
-            self.refused(ValueError, f'{name} has shape (112, 112, 4){expected}', call,
-                         np.zeros((112, 112, 4), np.uint8))
+            for dtype in (np.float32, np.int8, np.uint16):
+                self.refused(TypeError, f'{name} has dtype {np.dtype(dtype)}{expected}', call,
+                             np.zeros((112, 112, 3), dtype))
+            for shape in ((112, 112), (112, 112, 4), (3,)):
+                self.refused(ValueError, f'{name} has shape {shape}{expected}', call,
+                             np.zeros(shape, np.uint8))
         self.refused(TypeError, f'image is a str{expected}', align, 'a.jpg')
         self.refused(ValueError, 'image has shape (0, 5, 3), expected 1 to 65535 on each side', align,
                      np.zeros((0, 5, 3), np.uint8))
@@ -57,7 +58,8 @@ class Arguments(unittest.TestCase):
                      adaface.align_face, image, np.zeros((2, 5)))
         self.refused(TypeError, 'landmarks is a str, expected numbers of shape (5, 2)',
                      adaface.align_face, image, 'nose')
-        self.refused(adaface.InvalidArgumentError, 'a landmark is not finite', adaface.align_face, image, np.full((5, 2), np.nan))
+        self.refused(adaface.InvalidArgumentError, 'a landmark is not finite', adaface.align_face, image,
+                     np.full((5, 2), np.nan))
 
     def test_views(self):
         image = noise(90, 120)
@@ -70,8 +72,9 @@ class Arguments(unittest.TestCase):
         read_only = cut.copy()
         read_only.flags.writeable = False
         self.assertFalse(cut.flags.c_contiguous)
-        for view in (cut, image[::2, 5:80], image[::-1], image[:, ::-1], image[:, ::2], image.transpose(1, 0, 2),
-                     np.asfortranarray(image), image[:, :, ::-1], read_only, image[7:8], image[:, 7:8]):
+        for view in (cut, image[::2, 5:80], image[::-1], image[:, ::-1], image[:, ::2],
+                     image.transpose(1, 0, 2), np.asfortranarray(image), image[:, :, ::-1], read_only,
+                     image[7:8], image[:, 7:8]):
             np.testing.assert_array_equal(align(view), align(np.ascontiguousarray(view)))
             np.testing.assert_array_equal(align(view[:, :, ::-1], bgr=True), align(view))
         self.assertGreater(np.abs(align(image, bgr=True).astype(int) - align(image)).max(), 50)
@@ -88,17 +91,19 @@ class Arguments(unittest.TestCase):
         self.assertEqual(len(faces), 1)
         self.assertEqual(engine.analyze(image[:, :, ::-1], bgr=True), faces)
         self.assertEqual(engine.analyze(np.ascontiguousarray(image[:, :, ::-1]), bgr=True), faces)
-        self.assertEqual(engine.compare(image[:, :, ::-1], image[:, :, ::-1], bgr=True), engine.compare(image, image))
+        swapped = image[:, :, ::-1]
+        self.assertEqual(engine.compare(swapped, swapped, bgr=True), engine.compare(image, image))
 
     def test_options(self):
         refused, model = self.refused, models.model()
         invalid = adaface.InvalidArgumentError
-        refused(invalid, 'precision is "f16", expected "f32" or "bf16"', adaface.Embedder, model, precision='f16')
+        refused(invalid, 'precision is "f16", expected "f32" or "bf16"', adaface.Embedder, model,
+                precision='f16')
         refused(invalid, 'plan is "large", expected "fast" or "small"', adaface.Embedder, model, plan='large')
         refused(invalid, 'threads is -1', adaface.Embedder, model, threads=-1)
         refused(TypeError, 'float', adaface.Embedder, model, threads=1.5)
-        refused(invalid, 'mode is "exact", expected "standard" or "reference"', adaface.align_face, noise(9, 9),
-                np.eye(5, 2), mode='exact')
+        refused(invalid, 'mode is "exact", expected "standard" or "reference"', adaface.align_face,
+                noise(9, 9), np.eye(5, 2), mode='exact')
         refused(invalid, 'holds ir_18, expected the detector\'s mtcnn', adaface.Detector, model)
         refused(TypeError, 'int', adaface.Embedder, 5)
         detector = models.detector()
@@ -107,7 +112,8 @@ class Arguments(unittest.TestCase):
         refused(ValueError, 'score_thresholds has 2 numbers, expected 3', adaface.Detector, detector,
                 score_thresholds=(0.6, 0.7))
         refused(ValueError, 'faces is "first"', models.engine, faces='first')
-        refused(ValueError, 'faces is "first"', adaface.Detector(detector).detect, noise(30, 30), faces='first')
+        refused(ValueError, 'faces is "first"', adaface.Detector(detector).detect, noise(30, 30),
+                faces='first')
 
     def test_files(self):
         missing = models.scratch / 'missing.png'
@@ -120,8 +126,10 @@ class Arguments(unittest.TestCase):
         broken = models.scratch / 'broken.png'
         broken.write_bytes((models.ROOT / 'tests/data/images/rgb.png').read_bytes()[:-20])
         self.refused(adaface.CorruptError, 'broken.png', adaface.read_image, str(broken))
-        self.refused(adaface.CorruptError, 'here.png', adaface.decode_image, broken.read_bytes(), name='here.png')
-        self.refused(adaface.LimitError, 'is 1000x420, expected at most 100x100', adaface.read_image, models.FACES / 'group.jpg', max_side=100)
+        self.refused(adaface.CorruptError, 'here.png', adaface.decode_image, broken.read_bytes(),
+                     name='here.png')
+        self.refused(adaface.LimitError, 'is 1000x420, expected at most 100x100', adaface.read_image,
+                     models.FACES / 'group.jpg', max_side=100)
         self.refused(TypeError, 'file is a str', adaface.decode_image, 'a.png')
 
     def test_images_survive_a_file(self):
@@ -143,7 +151,8 @@ class Arguments(unittest.TestCase):
         self.assertAlmostEqual(matrix[0, 2], exact, delta=1e-14)
         self.assertEqual(adaface.similarity(a * 2, a), 1)
         self.assertEqual(adaface.similarity(a, np.stack([b, a])).shape, (2,))
-        self.refused(ValueError, 'b has shape (511,), expected (512,) or (N, 512)', adaface.similarity, a, b[1:])
+        self.refused(ValueError, 'b has shape (511,), expected (512,) or (N, 512)', adaface.similarity, a,
+                     b[1:])
         self.refused(TypeError, 'a is a list, expected an embedding', adaface.similarity, [1.0], b)
         self.refused(TypeError, 'a has dtype uint8', adaface.similarity, noise(112, 112), b)
 

@@ -6,7 +6,10 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import subprocess
+import sys
+import tempfile
 import typing
 import unittest
 
@@ -27,7 +30,8 @@ def members(owner):
 
 class Package(unittest.TestCase):
     def test_every_public_name_is_documented_and_typed(self):
-        public = {name for name in dir(adaface) if not name.startswith('_') and not inspect.ismodule(getattr(adaface, name))}
+        public = {name for name, value in vars(adaface).items()
+                  if not name.startswith('_') and not inspect.ismodule(value)}
         self.assertEqual(public | {'__version__'}, set(adaface.__all__))
         self.assertEqual(sorted(adaface.__all__), adaface.__all__)
         functions = {}
@@ -42,9 +46,8 @@ class Package(unittest.TestCase):
             if not name.endswith('.__init__'):  # documented by its class
                 self.assertTrue(inspect.getdoc(function), f'{name} has no docstring')
             hints = typing.get_type_hints(function)
-            parameters = [parameter for parameter in inspect.signature(function).parameters if parameter != 'self']
-            self.assertEqual(set(hints) - {'return'}, set(parameters), name)
-            self.assertIn('return', hints, name)
+            parameters = set(inspect.signature(function).parameters) - {'self'}
+            self.assertEqual(set(hints), parameters | {'return'}, name)
 
     def test_every_field_is_documented(self):
         for name in ('faces.py', 'weights.py'):
@@ -83,13 +86,15 @@ class Package(unittest.TestCase):
         crop = models.pattern()
         embedder = adaface.Embedder(models.model())
         unit, norm = embedding = embedder.embed(crop)
-        face = adaface.Face(np.float32([1, 2, 30.25, 40]), 0.99994, np.arange(10, dtype=np.float32).reshape(5, 2))
+        landmarks = np.arange(10, dtype=np.float32).reshape(5, 2)
+        face = adaface.Face(np.float32([1, 2, 30.25, 40]), 0.99994, landmarks)
         embedded = adaface.EmbeddedFace(face.box, face.score, face.landmarks, unit, norm)
         self.assertEqual(repr(face), 'Face(box=[1.0, 2.0, 30.2, 40.0], score=0.9999, landmarks=[[0.0, 1.0], '
                                      '[2.0, 3.0], [4.0, 5.0], [6.0, 7.0], [8.0, 9.0]])')
         self.assertTrue(repr(embedded).startswith('EmbeddedFace(box=[1.0, 2.0'), repr(embedded))
         self.assertTrue(repr(embedding).startswith('Embedding(unit=<512 numbers: [0.04'), repr(embedding))
-        self.assertEqual(repr(embedder.embed([crop, crop])), f'Embeddings(units=<2 x 512>, norms=[{norm:.2f}, {norm:.2f}])')
+        self.assertEqual(repr(embedder.embed([crop, crop])),
+                         f'Embeddings(units=<2 x 512>, norms=[{norm:.2f}, {norm:.2f}])')
         other = adaface.Face(face.box, face.score, face.landmarks + 1)
         for value, different in ((face, other), (embedded, face)):
             for copied in (pickle.loads(pickle.dumps(value)), copy.deepcopy(value)):
@@ -133,15 +138,32 @@ class Package(unittest.TestCase):
         self.assertGreaterEqual(adaface.available_cpus(), 1)
         self.assertLessEqual(adaface.available_cpus(), len(os.sched_getaffinity(0)))
 
+    def test_example_of_the_readme(self):
+        blocks = re.findall(r'```python\n(.*?)```', (models.ROOT / 'README.md').read_text(), re.DOTALL)
+        self.assertEqual(len(blocks), 1)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, target in (('model.afw', models.model()), ('mtcnn.afw', models.detector()),
+                                 ('a.jpg', models.FACES / 'people/ada/ada1.jpg'),
+                                 ('b.jpg', models.FACES / 'people/ada/ada2.jpg')):
+                os.symlink(target, pathlib.Path(folder) / name)
+            shown = subprocess.run([sys.executable, '-c', blocks[0]], cwd=folder, check=True,
+                                   stdout=subprocess.PIPE, text=True).stdout.split('\n')
+        self.assertEqual(len(shown), 3)
+        self.assertTrue(-1 <= float(shown[1]) <= 1)
+
     def test_pip_installs_the_package_alone(self):
         """As pip configures the build: what would be installed, without building it."""
         build = models.scratch / 'only'
-        subprocess.run(['meson', 'setup', build, models.ROOT, '-Dpython=only', '-Dtools=false', '-Dtests=false'],
-                       check=True, stdout=subprocess.DEVNULL)
-        plan = subprocess.run(['meson', 'introspect', '--install-plan', build], check=True, stdout=subprocess.PIPE)
-        installed = [entry['destination'] for group in json.loads(plan.stdout).values() for entry in group.values()]
-        module = pathlib.Path(_adaface.__file__).name
-        self.assertEqual(sorted(installed), sorted(f'{{py_platlib}}/adaface/{name}' for name in FILES + [module]))
+        text = (models.ROOT / 'pyproject.toml').read_text()
+        options = ast.literal_eval(re.search(r'^setup = (.*)$', text, re.MULTILINE)[1])
+        subprocess.run(['meson', 'setup', build, models.ROOT, *options], check=True,
+                       stdout=subprocess.DEVNULL)
+        plan = subprocess.run(['meson', 'introspect', '--install-plan', build], check=True,
+                              stdout=subprocess.PIPE)
+        kinds = json.loads(plan.stdout).values()
+        installed = [file['destination'] for kind in kinds for file in kind.values()]
+        files = FILES + [pathlib.Path(_adaface.__file__).name]
+        self.assertEqual(sorted(installed), sorted(f'{{py_platlib}}/adaface/{name}' for name in files))
 
 
 if __name__ == '__main__':

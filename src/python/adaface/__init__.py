@@ -44,9 +44,9 @@ def available_cpus() -> int:
 
 
 __all__ = [
-    'CROP_SIZE', 'CancelledError', 'CorruptError', 'Detector', 'EMBEDDING_SIZE', 'EmbeddedFace', 'Embedder',
-    'Embedding', 'Embeddings', 'Engine', 'Error', 'Face', 'FileError', 'InternalError', 'InvalidArgumentError',
-    'LimitError', 'NotFoundError', 'OutOfMemoryError', 'TensorInfo', 'UnsupportedError', 'Weights',
-    'WeightsInfo', '__version__', 'align_face', 'available_cpus', 'decode_image', 'info', 'read_image',
-    'similarity', 'write_image',
+    'CROP_SIZE', 'CancelledError', 'CorruptError', 'Detector', 'EMBEDDING_SIZE', 'EmbeddedFace',
+    'Embedder', 'Embedding', 'Embeddings', 'Engine', 'Error', 'Face', 'FileError', 'InternalError',
+    'InvalidArgumentError', 'LimitError', 'NotFoundError', 'OutOfMemoryError', 'TensorInfo',
+    'UnsupportedError', 'Weights', 'WeightsInfo', '__version__', 'align_face', 'available_cpus',
+    'decode_image', 'info', 'read_image', 'similarity', 'write_image',
 ]

@@ -92,7 +92,8 @@ class Engine:
         one: FaceSelection = self._faces
         if one == 'all':
             one = 'best' if self._mode == 'reference' else 'largest'
-        found = [self._embedded(image, self.detector.detect(image, faces=one, bgr=bgr), bgr) for image in (a, b)]
+        found = [self._embedded(image, self.detector.detect(image, faces=one, bgr=bgr), bgr)
+                 for image in (a, b)]
         return similarity(found[0][0], found[1][0]) if all(found) else None
 
     def _embedded(self, image: Image, faces: list[Face], bgr: bool) -> list[EmbeddedFace]:

@@ -86,7 +86,8 @@ class Embeddings(NamedTuple):
     """(N,): as Embedding.norm."""
 
     def __repr__(self) -> str:
-        return f'Embeddings(units=<{self.units.shape[0]} x {EMBEDDING_SIZE}>, norms={_numbers(self.norms, 2)})'
+        count = self.units.shape[0]
+        return f'Embeddings(units=<{count} x {EMBEDDING_SIZE}>, norms={_numbers(self.norms, 2)})'
 
 
 Embedded = Union[npt.NDArray[np.floating[Any]], Embedding, EmbeddedFace]
@@ -101,7 +102,7 @@ def _rows(name: str, value: object) -> npt.NDArray[np.float64]:
         value = value.embedding
     if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating):
         kind = f'has dtype {value.dtype}' if isinstance(value, np.ndarray) else f'is a {type(value).__name__}'
-        raise TypeError(f'{name} {kind}, expected an embedding: an array of floats with shape (512,) or (N, 512)')
+        raise TypeError(f'{name} {kind}, expected an embedding: floats of shape (512,) or (N, 512)')
     if value.ndim not in (1, 2) or value.shape[-1] != EMBEDDING_SIZE:
         raise ValueError(f'{name} has shape {value.shape}, expected (512,) or (N, 512)')
     return value.astype(np.float64)

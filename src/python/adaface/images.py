@@ -49,7 +49,8 @@ def write_image(path: Path, image: Image, *, jpeg_quality: int = 92, bgr: bool =
     _adaface.write_image(os.fspath(path), image, jpeg_quality, bgr)
 
 
-def align_face(image: Image, face: Face | npt.ArrayLike, *, mode: Mode = 'standard', bgr: bool = False) -> Image:
+def align_face(image: Image, face: Face | npt.ArrayLike, *, mode: Mode = 'standard',
+               bgr: bool = False) -> Image:
     """The aligned crop of a face: uint8 RGB of shape (112, 112, 3), bilinear, black outside the image.
 
     face: a Face, or its landmarks: five points (x, y) of shape (5, 2), in Face.landmarks' order.

@@ -39,8 +39,8 @@ class _Turn:
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
         if os.getpid() != self._process:
-            raise RuntimeError(f'this {self._name} was made before the process forked; make one in the child, '
-                               'over the same Weights')
+            raise RuntimeError(f'this {self._name} was made before the process forked; make one in the '
+                               'child, over the same Weights')
         with self._lock:
             yield
 
@@ -128,7 +128,11 @@ class Embedder:
 
         Raises InvalidArgumentError when a crop has another size, CorruptError when the weights overflow.
         """
-        single = isinstance(crops, np.ndarray) and crops.ndim != 4
+        if isinstance(crops, np.ndarray) and crops.ndim != 4:
+            units, norms = self._embed([crops], bgr)
+            return Embedding(units[0], float(norms[0]))
+        return Embeddings(*self._embed(list(crops), bgr))
+
+    def _embed(self, crops: list[Image], bgr: bool) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         with self._turn():
-            units, norms = self._session.embed([crops] if single else list(crops), bgr)
-        return Embedding(units[0], float(norms[0])) if single else Embeddings(units, norms)
+            return self._session.embed(crops, bgr)

@@ -75,7 +75,8 @@ class Weights:
     def info(self) -> WeightsInfo:
         """What the file holds."""
         values = self._weights.info()
-        return WeightsInfo(**{**values, 'tensors': tuple(TensorInfo(*tensor) for tensor in values['tensors'])})
+        values['tensors'] = tuple(TensorInfo(*tensor) for tensor in values['tensors'])
+        return WeightsInfo(**values)
 
     def verify(self) -> None:
         """Reads every tensor and compares checksums. Raises CorruptError, naming the tensor."""
