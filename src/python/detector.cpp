@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "src/python/arrays.h"
+#include "src/python/interrupt.h"
 #include "src/python/module.h"
 
 namespace adaface::python {
@@ -20,7 +21,9 @@ std::unique_ptr<Detector> make_detector(const Weights& weights, const std::strin
                                 .overlap_thresholds = overlap_thresholds,
                                 .threads = threads};
   const py::gil_scoped_release unlocked;
-  return std::make_unique<Detector>(weights, options);
+  auto detector = std::make_unique<Detector>(weights, options);
+  detector->on_progress(stop_by_signal());
+  return detector;
 }
 
 // (box, score, landmarks) of each face.

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "src/python/arrays.h"
+#include "src/python/interrupt.h"
 #include "src/python/module.h"
 
 namespace adaface::python {
@@ -16,7 +17,9 @@ std::unique_ptr<Embedder> make_embedder(const Weights& weights, int threads, con
   const EmbedderOptions options{
       .threads = threads, .precision = precision_from(precision), .plan = plan_from(plan)};
   const py::gil_scoped_release unlocked;
-  return std::make_unique<Embedder>(weights, options);
+  auto embedder = std::make_unique<Embedder>(weights, options);
+  embedder->on_progress(stop_by_signal());
+  return embedder;
 }
 
 // (units {N,512}, norms {N}).

@@ -67,6 +67,42 @@ class Threads(unittest.TestCase):
         image = adaface.read_image(models.FACES / 'no_face.jpg')
         self.check_releases_lock(lambda: detector.detect(image))
 
+    def check_is_stopped(self, call, session):
+        class Stop(Exception):
+            pass
+
+        seen = []
+
+        def stop(*_):
+            # Were the call not interrupted, all signals would be one, handled after it.
+            seen.append(0)
+            if len(seen) == 2:
+                with self.assertRaisesRegex(RuntimeError, 'from within one of its calls'):
+                    session()
+                raise Stop
+
+        before = signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+        try:
+            self.assertRaises(Stop, call)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def test_signals_stop_an_embedder(self):
+        embedder, crop = adaface.Embedder(models.model(), threads=1), models.pattern()
+        expected = embedder.embed(crop).unit
+        self.check_is_stopped(lambda: embedder.embed([crop] * 400), lambda: embedder.embed(crop))
+        np.testing.assert_array_equal(embedder.embed(crop).unit, expected)
+
+    def test_signals_stop_a_detector(self):
+        detector = adaface.Detector(models.detector(), threads=1)
+        group = adaface.read_image(models.FACES / 'group.jpg')
+        expected = detector.detect(group)
+        large = np.tile(group, (15, 6, 1))
+        self.check_is_stopped(lambda: detector.detect(large), lambda: detector.detect(group))
+        self.assertEqual(detector.detect(group), expected)
+
     def in_threads(self, count, work):
         failures = []
 

@@ -24,6 +24,8 @@ run one call at a time, and an Engine has one of each: any number of Python thre
 for each other. To run several at once make several, over the same Weights, which then share the memory of the
 model. Results do not depend on threads, nor on how crops are batched.
 
+Ctrl-C stops a long call, as does whatever a signal handler raises; the engine can be used again.
+
 Processes. Make engines after a fork, or start processes by "spawn" or "forkserver": a call in a child raises
 RuntimeError where the engine was made by its parent. Weights may be loaded before and used after. Engines
 cannot be pickled; results and WeightsInfo can.

@@ -35,14 +35,22 @@ class _Turn:
         self._name = name
         self._lock = threading.Lock()
         self._process = os.getpid()
+        self._holder = 0
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
         if os.getpid() != self._process:
             raise RuntimeError(f'this {self._name} was made before the process forked; make one in the '
                                'child, over the same Weights')
+        if self._holder == threading.get_ident():
+            raise RuntimeError(f'this {self._name} is called from within one of its calls, '
+                               'by a signal handler?')
         with self._lock:
-            yield
+            self._holder = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._holder = 0
 
 
 class Detector:
@@ -133,6 +141,7 @@ class Embedder:
             return Embedding(units[0], float(norms[0]))
         return Embeddings(*self._embed(list(crops), bgr))
 
-    def _embed(self, crops: list[Image], bgr: bool) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _embed(self, crops: list[Image],
+               bgr: bool) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         with self._turn():
             return self._session.embed(crops, bgr)
