@@ -151,6 +151,16 @@ class Package(unittest.TestCase):
         self.assertEqual(len(shown), 3)
         self.assertTrue(-1 <= float(shown[1]) <= 1)
 
+    def test_the_engine_is_inside(self):
+        def lines(*command):
+            return subprocess.run([*command, _adaface.__file__], check=True, stdout=subprocess.PIPE,
+                                  text=True).stdout.splitlines()
+
+        needed = re.findall(r'NEEDED.*\[(lib\w+)', '\n'.join(lines('readelf', '-d')))
+        self.assertEqual(set(needed) - {'libm', 'libgcc_s', 'libc', 'libpthread'}, {'libdnnl', 'libstdc'})
+        exported = [line.split()[-1] for line in lines('nm', '-D', '--defined-only')]
+        self.assertEqual([name for name in exported if 'adaface' in name], ['PyInit__adaface'])
+
     def test_pip_installs_the_package_alone(self):
         """As pip configures the build: what would be installed, without building it."""
         build = models.scratch / 'only'
