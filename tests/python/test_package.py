@@ -138,18 +138,25 @@ class Package(unittest.TestCase):
         self.assertGreaterEqual(adaface.available_cpus(), 1)
         self.assertLessEqual(adaface.available_cpus(), len(os.sched_getaffinity(0)))
 
-    def test_example_of_the_readme(self):
-        blocks = re.findall(r'```python\n(.*?)```', (models.ROOT / 'README.md').read_text(), re.DOTALL)
-        self.assertEqual(len(blocks), 1)
+    def run_examples(self, document, before=''):
+        """What the blocks of Python in a document print, one after the other."""
+        blocks = re.findall(r'```python\n(.*?)```', (models.ROOT / document).read_text(), re.DOTALL)
+        self.assertTrue(blocks)
         with tempfile.TemporaryDirectory() as folder:
             for name, target in (('model.afw', models.model()), ('mtcnn.afw', models.detector()),
                                  ('a.jpg', models.FACES / 'people/ada/ada1.jpg'),
                                  ('b.jpg', models.FACES / 'people/ada/ada2.jpg')):
                 os.symlink(target, pathlib.Path(folder) / name)
-            shown = subprocess.run([sys.executable, '-c', blocks[0]], cwd=folder, check=True,
-                                   stdout=subprocess.PIPE, text=True).stdout.split('\n')
-        self.assertEqual(len(shown), 3)
+            return subprocess.run([sys.executable, '-c', '\n'.join([before, *blocks])], cwd=folder, check=True,
+                                  stdout=subprocess.PIPE, text=True).stdout.splitlines()
+
+    def test_examples(self):
+        shown = self.run_examples('README.md')
+        self.assertEqual(len(shown), 2)
         self.assertTrue(-1 <= float(shown[1]) <= 1)
+        self.run_examples('docs/api.md', before='import adaface, numpy\n'
+                          'image = adaface.read_image("a.jpg")\n'
+                          'faces = adaface.Detector("mtcnn.afw").detect(image)\n')
 
     def test_the_engine_is_inside(self):
         def lines(*command):
