@@ -17,7 +17,8 @@ class Engine:
     model: Weights, or the path of an .afw file, that hold an IR network's.
     detector: the same, of MTCNN.
     mode: of detection and alignment: "standard", the published networks with the published code's defects
-        mended; "reference", the published pipeline number for number.
+        mended; "reference", the published pipeline number for number, if
+        pictures are read with apply_orientation=False.
     faces: which faces detect() and analyze() return: "all", the "largest" (box area) or the "best" (score).
     threads: 0 to 1024, 0: available_cpus().
     precision, plan: of the embedding, as Embedder has them.
