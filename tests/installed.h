@@ -1,6 +1,6 @@
-// What `meson install` puts into a prefix, in a scratch directory of this process. The prefix is moved before
-// anybody looks: a file that held the place of its building would not be found, or would be seen to be
-// foreign.
+// What `meson install` puts into a prefix, the Python package left out, in a scratch directory of this
+// process. The prefix is moved before anybody looks: a file that held the place of its building would not be
+// found, or would be seen to be foreign.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,9 @@ class Installed {
  public:
   Installed() {
     const fs::path staged = scratch_.path / "staged";
-    const Result result = shell(std::string(ADAFACE_MESON) + " install --no-rebuild --quiet -C " +
-                                quoted(ADAFACE_BUILD_ROOT) + " --destdir " + quoted(staged.string()));
+    const Result result =
+        shell(std::string(ADAFACE_MESON) + " install --no-rebuild --quiet --tags runtime,devel -C " +
+              quoted(ADAFACE_BUILD_ROOT) + " --destdir " + quoted(staged.string()));
     REQUIRE_MESSAGE(result.code == 0, result.out, result.err);
     fs::rename(staged / fs::path(ADAFACE_PREFIX).relative_path(), prefix);
     fs::remove_all(staged);
