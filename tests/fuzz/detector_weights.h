@@ -12,16 +12,20 @@
 
 namespace adaface::fuzz {
 
-inline Weights detector_weights() {
+inline void write_detector_weights(const std::filesystem::path& file) {
   namespace fs = std::filesystem;
   const char* elsewhere = std::getenv("ADAFACE_SHARED");
   const fs::path shared = elsewhere ? fs::path(elsewhere) : fs::path(ADAFACE_SOURCE_ROOT) / ".." / "shared",
                  nets = shared / "weights" / "mtcnn";
-  const ScratchFile file("mtcnn");
   if (fs::exists(nets))
-    checkpoint::convert_mtcnn({nets / "pnet.npy", nets / "rnet.npy", nets / "onet.npy"}, file.path());
+    checkpoint::convert_mtcnn({nets / "pnet.npy", nets / "rnet.npy", nets / "onet.npy"}, file);
   else
-    synthetic::write_weights(weights::Architecture::mtcnn, file.path());
+    synthetic::write_weights(weights::Architecture::mtcnn, file);
+}
+
+inline Weights detector_weights() {
+  const ScratchFile file("mtcnn");
+  write_detector_weights(file.path());
   return Weights::load(file.path());  // mapped: the name is no longer needed
 }
 

@@ -46,6 +46,11 @@ class Input {
     if (kind < 240) return take<float>();
     return kBreaking[(kind - 240) % std::size(kBreaking)];
   }
+  std::span<const std::uint8_t> part(std::size_t most) {
+    const std::span<const std::uint8_t> first = bytes_.first(std::min(most, bytes_.size()));
+    bytes_ = bytes_.subspan(first.size());
+    return first;
+  }
   std::span<const std::uint8_t> rest() const { return bytes_; }
 
  private:
