@@ -34,7 +34,7 @@ void ResizeTable::prepare(int origin, int source_size, int extent, int size) {
   const double scale = static_cast<double>(source_size) / size;
   const double support = std::max(scale, 1.0);
   const double inverse_support = 1.0 / support;
-  size_ = 0;  // no table, should memory end below
+  size_ = 0;  // no table, should there be no memory for one
   const auto max_taps = static_cast<std::size_t>(std::ceil(support)) * 2 + 1;
   max_groups_ = static_cast<int>((max_taps + 6) / 4);
   first_.resize(static_cast<std::size_t>(size));
