@@ -453,6 +453,41 @@ TEST_CASE("control characters of any kind never reach a terminal") {
         "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
 }
 
+// 2x1 of `depth` bits in RGBA: dark, half transparent; bright, nearly so.
+Bytes psd_with_alpha(int depth, bool packed) {
+  Bytes psd = bytes_of({"8BPS\0\1\0\0\0\0\0\0", 12});
+  put16(psd, 4, false);
+  put32(psd, 1, false);
+  put32(psd, 2, false);
+  put16(psd, static_cast<unsigned>(depth), false);
+  put16(psd, 3, false);
+  for (int section = 0; section < 3; ++section) put32(psd, 0, false);
+  put16(psd, packed ? 1 : 0, false);
+  for (int channel = 0; packed && channel < 4; ++channel) put16(psd, 3, false);
+  for (const int value : {1, 200, 2, 210, 3, 220, 128, 5}) {
+    if (packed && value != 200 && value != 210 && value != 220 && value != 5) psd.push_back(std::byte{1});
+    psd.push_back(std::byte(value));
+    if (depth == 16) psd.push_back(std::byte(value));
+  }
+  return psd;
+}
+
+TEST_CASE("a PSD's alpha is dropped and changes nothing else") {
+  for (const bool packed : {false, true}) {
+    for (const int depth : {8, 16}) {
+      if (packed && depth == 16) continue;
+      CAPTURE(packed);
+      CAPTURE(depth);
+      const Bytes psd = psd_with_alpha(depth, packed);
+      const Image image = adaface::decode_image(psd);
+      REQUIRE(image.width() == 2);
+      const std::uint8_t* row = image.row(0);
+      CHECK(std::vector<int>(row, row + 6) == std::vector<int>{1, 2, 3, 200, 210, 220});
+      CHECK(refusal({psd.begin(), psd.end() - 1}, "truncated") == ErrorCode::corrupt);
+    }
+  }
+}
+
 TEST_CASE("the other formats: read, and refused when cut off") {
   const Bytes ppm = bytes_of({"P6 # comment\n2 1\n255\n\x01\x02\x03\xFF\xFE\xFD", 27});
   const Image two = adaface::decode_image(ppm);

@@ -147,7 +147,24 @@ Container inspect_tga(ByteReader& reader, const TgaHeader& header, int max_side)
   return {.format = ImageFormat::tga, .width = header.width, .height = header.height};
 }
 
+// The same PSD with its first three channels alone. The decoder takes the white that it expects in half
+// transparent pixels out of them again, for which not every file has enough: the result would not fit a byte.
+// The row lengths of the other channels, if any, are `cut`.
+std::vector<std::byte> without_alpha(std::span<const std::byte> file, std::span<const std::byte> cut) {
+  constexpr std::size_t kChannelCount = 12;
+  std::vector<std::byte> copy(file.begin(), file.end());
+  copy.at(kChannelCount) = std::byte{0};
+  copy.at(kChannelCount + 1) = std::byte{3};
+  if (!cut.empty()) {
+    const auto first = copy.begin() + (cut.data() - file.data());
+    copy.erase(first, first + static_cast<std::ptrdiff_t>(cut.size()));
+  }
+  return copy;
+}
+
 Container inspect_psd(ByteReader& reader, int max_side) {
+  const std::span<const std::byte> file = reader.rest();
+  std::span<const std::byte> cut;
   reader.skip(4);
   if (reader.u16be() != 1) reader.refuse("its version is not 1");
   reader.skip(6);
@@ -171,6 +188,7 @@ Container inspect_psd(ByteReader& reader, int max_side) {
       total +=
           std::to_integer<unsigned>(lengths[2 * row]) << 8 | std::to_integer<unsigned>(lengths[2 * row + 1]);
     }
+    cut = lengths.subspan(std::size_t{height} * 3 * 2);
     const auto packed = reader.take(total);
     // The decoder fills whole channels without regard to the row lengths: count what the packets give.
     std::uint64_t samples = 0;
@@ -183,7 +201,10 @@ Container inspect_psd(ByteReader& reader, int max_side) {
   } else {
     reader.refuse("compression " + std::to_string(compression) + ", expected none or 8-bit run lengths");
   }
-  return {.format = ImageFormat::psd, .width = static_cast<int>(width), .height = static_cast<int>(height)};
+  Container result{
+      .format = ImageFormat::psd, .width = static_cast<int>(width), .height = static_cast<int>(height)};
+  if (channels > 3) result.replacement = without_alpha(file, cut);
+  return result;
 }
 
 // The decoder itself notices when a PIC file ends early.

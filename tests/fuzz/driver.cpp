@@ -9,6 +9,7 @@
 // Exit code 0: every input was handled. What is not handled ends the process; the input is then in
 // crash-input in the working directory.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -25,7 +26,7 @@
 
 namespace {
 // Allocations until one fails; negative: none does. Replacing operator new leaves no other place for it.
-std::int64_t allocations_left = -1;
+std::atomic<std::int64_t> allocations_left = -1;
 }  // namespace
 
 void* operator new(std::size_t size) {
