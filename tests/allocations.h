@@ -12,7 +12,7 @@ namespace adaface::testing {
 
 struct Holdings {
   std::int64_t blocks = 0;       // of malloc
-  std::int64_t bytes = 0;        // in them
+  std::int64_t bytes = 0;        // in them, as the C library rounds them up: not the same each time
   std::int64_t mapped = 0;       // bytes of mmap
   std::int64_t threads = 0;      // of the process
   std::int64_t descriptors = 0;  // open files

@@ -62,11 +62,11 @@ struct Memory {
 };
 
 void check_growth(const char* what, int runs, const Memory& before, const Memory& after) {
-  std::printf("%s: %d runs, held %lld bytes in %lld blocks, then %lld in %lld; resident %lld KiB, then %lld\n",
-              what, runs, static_cast<long long>(before.held.bytes),
-              static_cast<long long>(before.held.blocks), static_cast<long long>(after.held.bytes),
-              static_cast<long long>(after.held.blocks), static_cast<long long>(before.resident >> 10),
-              static_cast<long long>(after.resident >> 10));
+  std::printf(
+      "%s: %d runs, held %lld bytes in %lld blocks, then %lld in %lld; resident %lld KiB, then %lld\n", what,
+      runs, static_cast<long long>(before.held.bytes), static_cast<long long>(before.held.blocks),
+      static_cast<long long>(after.held.bytes), static_cast<long long>(after.held.blocks),
+      static_cast<long long>(before.resident >> 10), static_cast<long long>(after.resident >> 10));
   CHECK(after.held == before.held);
   CHECK(after.resident - before.resident <= kResidentSlack);
 }
@@ -92,8 +92,8 @@ nn::Network small_network(std::vector<float>& weights) {
   const std::vector<float> ones(kChannels, 1.0f), zeros(kChannels, 0.0f);
   const std::vector<float> squeeze(4 * kChannels, 0.1f);
   nn::Network net;
-  nn::Value x = net.convolution("stem", net.add_input({3, kSide, kSide}), 3, 1, 1,
-                                convolution(3, 3, kChannels, false));
+  nn::Value x =
+      net.convolution("stem", net.add_input({3, kSide, kSide}), 3, 1, 1, convolution(3, 3, kChannels, false));
   nn::Value shortcut = net.subsample("shortcut", x, 2);
   nn::Value y = net.scale_shift("bn", x, ones, zeros);
   y = net.convolution("winograd", y, 3, 1, 1, convolution(kChannels, 3, kChannels, true));
