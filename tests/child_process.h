@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -27,6 +28,7 @@ inline std::string in_child(const std::function<int()>& f) {
   REQUIRE(child >= 0);
   if (child == 0) {
     ::alarm(kHangSeconds);
+    for (const int signal : {SIGSEGV, SIGABRT, SIGFPE, SIGILL, SIGBUS}) std::signal(signal, SIG_DFL);
     int code = 100;
     try {
       code = f();

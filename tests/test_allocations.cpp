@@ -7,9 +7,11 @@
 // ADAFACE_EVERY_REQUEST=1: all of them, in all settings; without it, of the long phases a selection.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <map>
 #include <memory>
 #include <new>
 #include <optional>
@@ -308,6 +310,17 @@ TEST_CASE("decoding and encoding pictures") {
   encode("write png", [&] { write_image(scratch.path / "a.png", small); });
 }
 
+namespace {
+
+int told = -1;  // where a child tells what was refused, however it ends
+
+void tell() {
+  const Refused refused = grant_requests();
+  if (::write(told, &refused.at, sizeof refused.at) < 0) ::_exit(101);
+}
+
+}  // namespace
+
 // How oneDNN takes it: each of its requests refused in a process of its own. A bound that is told, not kept.
 TEST_CASE("oneDNN's own requests" * doctest::skip(!every_request())) {
   const Weights weights = Weights::load(small_models().embedder);
@@ -315,14 +328,15 @@ TEST_CASE("oneDNN's own requests" * doctest::skip(!every_request())) {
   const auto operation = [&] { Embedder(weights, {.threads = 1}).embed(crop); };
   operation();
   std::map<std::string, int> endings;
-  for (std::int64_t number = 0;; ++number) {
-    std::int64_t at = -1;
+  for (std::int64_t number = 0;;) {
     int pipe[2];
     REQUIRE(::pipe(pipe) == 0);
     const std::string end = in_child([&] {
-      ::freopen("/dev/null", "w", stderr);
+      told = pipe[1];
+      for (const int signal : {SIGSEGV, SIGABRT, SIGFPE, SIGILL, SIGBUS})
+        std::signal(signal, [](int caught) { tell(), ::_exit(40 + caught); });
+      std::atexit([] { tell(), ::_exit(40); });  // OpenMP's way
       refuse_requests(number, Owner::onednn, Refusal::one);
-      // Before the process may end.
       int code = 0;
       try {
         operation();
@@ -331,19 +345,22 @@ TEST_CASE("oneDNN's own requests" * doctest::skip(!every_request())) {
       } catch (const std::bad_alloc&) {
         code = 2;
       }
-      const Refused refused = grant_requests();
-      if (::write(pipe[1], &refused.at, sizeof refused.at) < 0) return 3;
-      return refused.at < 0 ? 9 : code;
+      tell();
+      return code;
     });
     ::close(pipe[1]);
-    const bool told = ::read(pipe[0], &at, sizeof at) == sizeof at;
+    std::int64_t at = -1;
+    REQUIRE(::read(pipe[0], &at, sizeof at) == sizeof at);
     ::close(pipe[0]);
-    if (end == "exit code 9") break;
-    ++endings[end == "exit code 0"   ? "survived"
-              : end == "exit code 1" ? "Error"
-              : end == "exit code 2" ? "bad_alloc"
-                                     : end];
-    if (told) number = at;
+    if (at < 0) break;
+    number = at + 1;
+    ++endings[end == "exit code 0"    ? "survived"
+              : end == "exit code 1"  ? "Error"
+              : end == "exit code 2"  ? "bad_alloc"
+              : end == "exit code 40" ? "the process ended"
+              : end == "exit code 51" ? "crashed"
+                                      : end];
   }
   for (const auto& [end, count] : endings) std::printf("oneDNN's own requests: %d: %s\n", count, end.c_str());
+  CHECK(!endings.empty());
 }

@@ -275,6 +275,38 @@ TEST_CASE("no more threads to be had: the same bits on those that there are") {
   CHECK(own == "exit code 0");
 }
 
+TEST_CASE("little address space: a clean error, until there is enough") {
+  const auto with = [](rlim_t mib) {
+    return in_child([&] {
+      rlim_t pages = 0;
+      std::ifstream("/proc/self/statm") >> pages;
+      set_limit(RLIMIT_AS, pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (mib << 20));
+      try {
+        // ir_18: 92 MiB of weights, mapped.
+        const Weights weights = Weights::load(small_models().embedder);
+        Embedder embedder(weights, {.threads = 1, .plan = PlanKind::small});
+        embedder.embed(noise(kCropSize, kCropSize, kSeed));
+        return 0;
+      } catch (const Error& error) {
+        return error.code() == ErrorCode::io || error.code() == ErrorCode::out_of_memory ? 1 : 2;
+      } catch (const std::bad_alloc&) {
+        return 1;
+      }
+    });
+  };
+  CHECK(with(0) == "exit code 1");
+  CHECK(with(1 << 10) == "exit code 0");
+  int refused = 0;
+  for (rlim_t mib = 88; mib < 152; mib += 2) {
+    CAPTURE(mib);
+    const std::string end = with(mib);
+    const bool clean = end == "exit code 0" || end == "exit code 1";
+    CHECK_MESSAGE(clean, end);
+    refused += end == "exit code 1";
+  }
+  CHECK(refused > 0);
+}
+
 TEST_CASE("no descriptor to be had: an error that names the file, and sessions that work") {
   expected();
   CHECK(in_child([] {

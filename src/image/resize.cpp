@@ -34,10 +34,7 @@ void ResizeTable::prepare(int origin, int source_size, int extent, int size) {
   const double scale = static_cast<double>(source_size) / size;
   const double support = std::max(scale, 1.0);
   const double inverse_support = 1.0 / support;
-  origin_ = origin;
-  source_size_ = source_size;
-  extent_ = extent;
-  size_ = size;
+  size_ = 0;  // no table, should there be no memory for one
   const auto max_taps = static_cast<std::size_t>(std::ceil(support)) * 2 + 1;
   max_groups_ = static_cast<int>((max_taps + 6) / 4);
   first_.resize(static_cast<std::size_t>(size));
@@ -74,6 +71,10 @@ void ResizeTable::prepare(int origin, int source_size, int extent, int size) {
     first_group_ = std::min(first_group_, group);
     last_group_ = std::max(last_group_, group + counts_[at]);
   }
+  origin_ = origin;
+  source_size_ = source_size;
+  extent_ = extent;
+  size_ = size;
 }
 
 kernels::ResizeAxis ResizeTable::axis() const {
