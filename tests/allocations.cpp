@@ -156,6 +156,9 @@ void* operator new(std::size_t size) {
   if (void* block = taken(std::malloc(size == 0 ? 1 : size))) return block;
   throw std::bad_alloc();
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return refused() ? nullptr : taken(std::malloc(size == 0 ? 1 : size));
+}
 void* operator new(std::size_t size, std::align_val_t alignment) {
   void* block = nullptr;
   if (refused() || ::posix_memalign(&block, static_cast<std::size_t>(alignment), size == 0 ? 1 : size) != 0)
