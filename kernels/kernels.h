@@ -110,7 +110,7 @@ struct Kernels {
 };
 
 // The table for this CPU. Capped by the environment variable ADAFACE_MAX_ISA (reference, sse41, avx2,
-// avx512), read once.
+// avx512 without its extensions VNNI and BF16), read once.
 const Kernels& select();
 
 // What the table was chosen for: "reference", "sse41", "avx2", "avx512", the last with " vnni" and " bf16"

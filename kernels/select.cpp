@@ -8,7 +8,7 @@
 namespace adaface::kernels {
 namespace {
 
-enum class Isa { reference, sse41, avx2, avx512 };
+enum class Isa { reference, sse41, avx2, avx512, avx512_extensions };
 
 // An unknown value of the variable caps nothing.
 Isa cap() {
@@ -17,7 +17,8 @@ Isa cap() {
   return name == "reference" ? Isa::reference
          : name == "sse41"   ? Isa::sse41
          : name == "avx2"    ? Isa::avx2
-                             : Isa::avx512;
+         : name == "avx512"  ? Isa::avx512
+                             : Isa::avx512_extensions;
 }
 
 bool has_avx2() {
@@ -28,6 +29,14 @@ bool has_avx2() {
 bool has_avx512() {
   return cap() >= Isa::avx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+bool has_vnni() {
+  return cap() > Isa::avx512 && __builtin_cpu_supports("avx512vnni");
+}
+
+bool has_bf16() {
+  return cap() > Isa::avx512 && __builtin_cpu_supports("avx512bf16");
 }
 
 Kernels for_this_cpu() {
@@ -56,12 +65,12 @@ Kernels for_this_cpu() {
     table.convolve = x86::convolve_avx512;
     table.pool = x86::pool_avx512;
     table.multiply_adds = table.multiply_adds_bf16 = x86::multiply_adds_avx512;
-    if (__builtin_cpu_supports("avx512bf16")) table.multiply_adds_bf16 = x86::multiply_adds_avx512bf16;
+    if (has_bf16()) table.multiply_adds_bf16 = x86::multiply_adds_avx512bf16;
     table.read_words = x86::read_words_avx512;
     table.to_bf16 = x86::to_bf16_avx512;
     table.dense = x86::dense_avx512;
     table.dot_products = x86::dot_products_avx512bw;
-    if (__builtin_cpu_supports("avx512vnni")) {
+    if (has_vnni()) {
       table.dot_products = x86::dot_products_avx512vnni;
       table.resize_across = x86::resize_across_vnni;
       table.resize_down = x86::resize_down_vnni;
@@ -72,7 +81,7 @@ Kernels for_this_cpu() {
 
 WinogradKernels winograd_avx512() {
   WinogradKernels kernels = x86::kWinogradAvx512;
-  if (__builtin_cpu_supports("avx512bf16")) {
+  if (has_bf16()) {
     kernels.input_bf16 = x86::winograd_input_bf16;
     kernels.multiply_bf16 = x86::winograd_multiply_bf16;
   }

@@ -13,7 +13,9 @@
 //
 // Threads.  Weights are immutable and may be shared. Detector, Embedder and Engine are sessions: each belongs
 // to one thread at a time, and many may run at once over the same Weights. Free functions may be called from
-// any thread. Results do not depend on the number of threads or on how inputs are batched.
+// any thread. Results do not depend on the number of threads or on how inputs are batched. A child of fork
+// may use, make and end sessions (its parent's work on one thread), unless another thread was making one just
+// then.
 //
 // Coordinates.  Pixels; x grows to the right, y downwards, (0, 0) is the centre of the top left pixel.
 #pragma once

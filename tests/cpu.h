@@ -45,6 +45,7 @@ inline Isa kernels_isa() {
   const Isa most = cap == "reference" ? Isa::reference
                    : cap == "sse41"   ? Isa::sse41
                    : cap == "avx2"    ? Isa::avx2
+                   : cap == "avx512"  ? Isa::avx512
                                       : Isa::avx512_bf16;
   return std::min(most, isa_of_cpu());
 }

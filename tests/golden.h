@@ -36,15 +36,18 @@ inline nlohmann::json read_json(const std::filesystem::path& path) {
   return nlohmann::json::parse(file);
 }
 
-// A directory of this process, removed with it.
+// A directory of this process, removed with it; its children leave it alone.
 struct Scratch {
   std::filesystem::path path;
+  const pid_t process = ::getpid();
   explicit Scratch(const std::string& name)
       : path(std::filesystem::temp_directory_path() /
              ("adaface-" + name + "." + std::to_string(::getpid()))) {
     std::filesystem::create_directories(path);
   }
-  ~Scratch() { std::filesystem::remove_all(path); }
+  ~Scratch() {
+    if (::getpid() == process) std::filesystem::remove_all(path);
+  }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 };

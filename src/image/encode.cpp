@@ -3,6 +3,7 @@
 #include <string>
 
 #include "src/adaface.hpp"
+#include "src/image/stb_memory.h"
 #include "src/image/view.h"
 #include "src/io/file.h"
 
@@ -12,6 +13,12 @@
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
 #define STBI_WRITE_NO_STDIO
+#define STBIW_MALLOC(size) adaface::stb::take(size)
+#define STBIW_REALLOC(block, size) adaface::stb::grow(block, 0, size)
+#define STBIW_REALLOC_SIZED(block, old_size, size) adaface::stb::grow(block, old_size, size)
+#define STBIW_FREE(block) adaface::stb::drop(block)
+// Of an array that could not grow; the others cannot fail.
+#define STBIW_ASSERT(condition) ((condition) ? void() : throw std::bad_alloc())
 #include <stb/stb_image_write.h>
 #pragma GCC diagnostic pop
 
@@ -75,6 +82,7 @@ Encoding encoding_of(const std::filesystem::path& path) {
 std::vector<std::byte> encode_png(const ImageView& view) {
   const Image image = packed_rgb(view);
   Sink sink;
+  const stb::Memory memory;
   const int written = stbi_write_png_to_func(Sink::append, &sink, image.width(), image.height(), 3,
                                              image.row(0), static_cast<int>(image.stride()));
   return sink.finish(written);
@@ -87,6 +95,7 @@ std::vector<std::byte> encode_jpeg(const ImageView& view, int quality) {
   }
   const Image image = packed_rgb(view);
   Sink sink;
+  const stb::Memory memory;
   const int written =
       stbi_write_jpg_to_func(Sink::append, &sink, image.width(), image.height(), 3, image.row(0), quality);
   return sink.finish(written);

@@ -9,67 +9,7 @@
 #include <string>
 
 #include "src/error.hpp"
-#include "src/runtime/memory.h"
-
-namespace adaface {
-
-namespace {
-
-// Bytes that the decoder may still take for the file at hand: a few bytes of compressed data can ask for
-// gigabytes. stb_image's hooks carry no context, so the budget belongs to the thread that decodes.
-thread_local std::size_t budget = 0;
-// Whether there was no memory for what the budget allowed: the decoder reports that as it reports damage.
-thread_local bool starved = false;
-
-bool spend(std::size_t bytes) {
-  if (bytes > budget) return false;
-  budget -= bytes;
-  return true;
-}
-
-// The decoder frees without saying how much: a block's size stands before it.
-constexpr std::size_t kHeader = alignof(std::max_align_t);
-void* header(void* block) {
-  return static_cast<char*>(block) - kHeader;
-}
-std::size_t size_of(void* block) {
-  std::size_t bytes;
-  std::memcpy(&bytes, header(block), sizeof bytes);
-  return bytes;
-}
-void* after_header(void* memory, std::size_t bytes) {
-  if (memory == nullptr) {
-    starved = true;
-    return nullptr;
-  }
-  std::memcpy(memory, &bytes, sizeof bytes);
-  return static_cast<char*>(memory) + kHeader;
-}
-
-// All memory starts as zeros: what a damaged file leaves unwritten is black on every run.
-void* take(std::size_t bytes) {
-  if (!spend(bytes) || bytes > SIZE_MAX - kHeader) return nullptr;
-  return after_header(memory::try_allocate_zeroed(kHeader + bytes), bytes);
-}
-
-void give_back(void* block) noexcept {
-  if (block != nullptr) memory::release(header(block), kHeader + size_of(block));
-}
-
-void* grow(void* block, std::size_t old_bytes, std::size_t bytes) {
-  if (bytes > old_bytes && !spend(bytes - old_bytes)) return nullptr;
-  if (bytes > SIZE_MAX - kHeader) return nullptr;
-  void* grown = after_header(memory::try_allocate_zeroed(kHeader + bytes), bytes);
-  if (grown != nullptr && block != nullptr) {
-    std::memcpy(grown, block, std::min(size_of(block), bytes));
-    give_back(block);
-  }
-  return grown;
-}
-
-}  // namespace
-
-}  // namespace adaface
+#include "src/image/stb_memory.h"
 
 // A damaged picture may overflow sums in the decoder: defined to wrap, as its vector code does anyway.
 #pragma GCC diagnostic push
@@ -90,10 +30,10 @@ void* grow(void* block, std::size_t old_bytes, std::size_t bytes) {
 #define STBI_NO_PNM
 #define STBI_NO_LINEAR
 #define STBI_MAX_DIMENSIONS 65535
-#define STBI_MALLOC(size) adaface::take(size)
-#define STBI_REALLOC(block, size) adaface::grow(block, 0, size)
-#define STBI_REALLOC_SIZED(block, old_size, size) adaface::grow(block, old_size, size)
-#define STBI_FREE(block) adaface::give_back(block)
+#define STBI_MALLOC(size) adaface::stb::take(size)
+#define STBI_REALLOC(block, size) adaface::stb::grow(block, 0, size)
+#define STBI_REALLOC_SIZED(block, old_size, size) adaface::stb::grow(block, old_size, size)
+#define STBI_FREE(block) adaface::stb::drop(block)
 #define STBI_ASSERT(condition) \
   ((condition) ? void() : throw adaface::Error(adaface::ErrorCode::corrupt, "the picture is damaged"))
 #include <stb/stb_image.h>
@@ -116,25 +56,24 @@ StbPixels decode_with_stb(std::span<const std::byte> file, const Container& cont
   }
   // The greediest format, an interlaced 16-bit PNG, takes about 36 bytes a pixel and its file twice.
   constexpr std::size_t kBytesPerPixel = 40, kFixedBytes = 16u << 20;
-  budget =
-      kFixedBytes + 4 * file.size() +
-      kBytesPerPixel * static_cast<std::size_t>(container.width) * static_cast<std::size_t>(container.height);
+  const stb::Memory memory(kFixedBytes + 4 * file.size() +
+                           kBytesPerPixel * static_cast<std::size_t>(container.width) *
+                               static_cast<std::size_t>(container.height));
 
   // PIC is always decoded to four channels: asking for fewer makes the decoder convert a picture that it may
   // have failed to read.
   const int wanted = container.format == ImageFormat::pic ? 4 : 0;
   int width = 0, height = 0, channels = 0;
   stbi__g_failure_reason = nullptr;  // some failures give no reason: they must not show an earlier one
-  starved = false;
   stbi_uc* samples = nullptr;
   try {
     samples = stbi_load_from_memory(bytes, static_cast<int>(file.size()), &width, &height, &channels, wanted);
   } catch (const Error&) {
     throw Error(ErrorCode::corrupt, prefix + ": corrupt picture: its data contradict themselves");
   }
-  StbPixels pixels{{samples, give_back}, width, height, wanted != 0 ? wanted : channels};
+  StbPixels pixels{stb::keep(samples), width, height, wanted != 0 ? wanted : channels};
   if (samples == nullptr) {
-    if (starved) throw std::bad_alloc();
+    if (memory.starved()) throw std::bad_alloc();
     const char* found = stbi_failure_reason();
     const std::string reason = found != nullptr && *found != '\0' ? found : "damaged data";
     if (reason == "outofmem") {

@@ -8,11 +8,12 @@
 #include <string_view>
 
 #include "src/image/container.h"
+#include "src/image/stb_memory.h"
 
 namespace adaface {
 
 struct StbPixels {
-  std::unique_ptr<std::uint8_t, void (*)(void*)> samples;  // packed rows
+  std::unique_ptr<std::uint8_t, stb::DropKept> samples;  // packed rows
   int width, height;
   int channels;  // 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha
 };

@@ -1,7 +1,10 @@
 // The only file that includes dnnl.hpp, and the one that knows the difference between oneDNN 2.6 and 3.x.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 #include <dnnl.hpp>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -20,6 +23,16 @@ using dnnl::memory;
 
 // A part's weights pass through one unpacked buffer on their way in; this bounds it.
 constexpr std::size_t kMostPartBytes = std::size_t{4} << 20;
+
+// oneDNN 2.6 crashes when there is no memory for a kernel's code or for what describes it. More than any one
+// of our uses of it takes is asked for and given back first, so that a process at its limit gets
+// std::bad_alloc; what other threads take meanwhile is not ruled out.
+void require_memory() {
+  constexpr std::size_t kBytes = std::size_t{4} << 20;
+  void* probe = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (probe == MAP_FAILED) throw std::bad_alloc();
+  ::munmap(probe, kBytes);
+}
 
 const dnnl::engine& engine() {
   static const dnnl::engine cpu{dnnl::engine::kind::cpu, 0};
@@ -117,6 +130,7 @@ OnednnConvolution::OnednnConvolution(const ConvolutionProblem& problem, bool win
   const memory::desc src({1, in_padded_, in_.height, in_.width}, type,
                          problem.planar ? memory::format_tag::nchw : blocked);
   for (int first = 0; first < blocks; first += part_blocks) {
+    require_memory();
     const int count = std::min(part_blocks, blocks - first), channels = count * block_;
     const memory::desc any({channels, in_padded_, kernel_, kernel_}, type, memory::format_tag::any);
     const memory::desc bias({channels}, f32, memory::format_tag::x);
@@ -160,6 +174,7 @@ void OnednnConvolution::pack(int task, const ConvolutionWeights& weights, float*
     std::fill(to + row, to + padded_row, 0.0f);
   }
   std::fill(plain + index(rows) * padded_row, plain + index(part.blocks * block_) * padded_row, 0.0f);
+  require_memory();
   dnnl::stream stream(engine());
   memory src({shape, memory::data_type::f32, memory::format_tag::oihw}, engine(), plain);
   memory dst(part.weights, engine(), packed + part.weights_offset);
@@ -173,6 +188,7 @@ class OnednnConvolution::BoundOnednn final : public Bound {
   BoundOnednn(const OnednnConvolution& convolution, const std::byte* packed, const float* src, float* dst,
               std::byte* scratch)
       : c_(convolution), src_(src), dst_(dst), prepared_(scratch) {
+    require_memory();
     for (std::size_t i = 0; i < c_.parts_.size(); ++i) {
       const Part& part = c_.parts_[i];
       Arguments& arguments = arguments_.emplace_back();

@@ -1,5 +1,7 @@
 #include "src/nn/thread_pool.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <new>
@@ -37,10 +39,10 @@ void look_again(Condition condition) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads, void (*enter)()) : enter_(enter) {
-  workers_.reserve(static_cast<std::size_t>(std::max(threads, 1) - 1));
+ThreadPool::ThreadPool(int threads, void (*enter)()) : process_(::getpid()), enter_(enter) {
+  workers_->reserve(static_cast<std::size_t>(std::max(threads, 1) - 1));
   try {
-    for (int worker = 1; worker < threads; ++worker) workers_.emplace_back(&ThreadPool::work, this, worker);
+    for (int worker = 1; worker < threads; ++worker) workers_->emplace_back(&ThreadPool::work, this, worker);
   } catch (const std::system_error&) {
     // The system has no more threads to give: go on with those that started.
   } catch (const std::bad_alloc&) {
@@ -49,14 +51,20 @@ ThreadPool::ThreadPool(int threads, void (*enter)()) : enter_(enter) {
 }
 
 ThreadPool::~ThreadPool() {
+  if (::getpid() != process_) {
+    // A child of fork: there are no threads to wait for, and what their handles point to may be another
+    // thread's by now.
+    workers_.release();
+    return;
+  }
   stop_ = true;
   generation_.fetch_add(1);
   generation_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
+  for (std::thread& worker : *workers_) worker.join();
 }
 
 void ThreadPool::run(int count, TaskRef task) {
-  if (count <= 1 || workers_.empty()) {
+  if (count <= 1 || workers_->empty()) {
     for (int index = 0; index < count; ++index) perform(task, index, 0);
   } else if (count <= kMostTasks) {
     share(count, task);

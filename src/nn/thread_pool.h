@@ -3,11 +3,14 @@
 // A network is a hundred short runs: a thread that has nothing to do looks again for kLookAgain before it
 // sleeps, and gives way to any other thread of its CPU meanwhile. A run is over when its tasks are done,
 // whether or not every thread of the pool has found the time to look at it.
+//
+// In a child of fork, where none of the threads exists, the caller does all the work.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -42,7 +45,7 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  int threads() const { return static_cast<int>(workers_->size()) + 1; }
 
   // Calls task(index, worker) for index in [0, count), each once, on the threads of the pool;
   // returns when all are done. The first exception is rethrown here, after the others have finished. One
@@ -55,7 +58,8 @@ class ThreadPool {
   void drain(int worker);
   void perform(const TaskRef& task, int index, int worker);
 
-  std::vector<std::thread> workers_;
+  const int process_;  // whose threads they are
+  std::unique_ptr<std::vector<std::thread>> workers_ = std::make_unique<std::vector<std::thread>>();
   void (*enter_)();
   // Number of the run, its count of tasks and the next task, in one word: a thread that comes late takes
   // nothing from a run that it has not seen begin.

@@ -9,7 +9,6 @@
 // Exit code 0: every input was handled. What is not handled ends the process; the input is then in
 // crash-input in the working directory.
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -24,22 +23,7 @@
 #include <string>
 #include <vector>
 
-namespace {
-// Allocations until one fails; negative: none does. Replacing operator new leaves no other place for it.
-std::atomic<std::int64_t> allocations_left = -1;
-}  // namespace
-
-void* operator new(std::size_t size) {
-  if (allocations_left >= 0 && allocations_left-- == 0) throw std::bad_alloc();
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
+#include "tests/allocations.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
@@ -110,11 +94,12 @@ void run(const Bytes& bytes) {
 
 void run_short_of_memory(const Bytes& bytes, std::int64_t allocations) {
   try {
-    allocations_left = allocations;
+    adaface::testing::refuse_requests(allocations, adaface::testing::Owner::ours,
+                                      adaface::testing::Refusal::one);
     run(bytes);
   } catch (const std::bad_alloc&) {
   }
-  allocations_left = -1;
+  adaface::testing::grant_requests();
 }
 
 [[noreturn]] void save_input() {
