@@ -227,7 +227,8 @@ void CpuPlan::pack(const Network& network, ThreadPool* pool) {
   std::vector<Buffer<float>> plain(index(threads));
 
   const auto pack_one = [&](int task, int worker) {
-    const auto [i, part] = tasks[index(task)];
+    const std::size_t i = tasks[index(task)].step;
+    const int part = tasks[index(task)].part;
     Buffer<float>& buffer = plain[index(worker)];
     buffer.resize(plain_floats);
     const Layer& layer = network.layers[i];
