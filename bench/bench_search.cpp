@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/kernels.h"
 #include "src/gallery/best_groups.h"
 #include "src/gallery/scan.h"
 
@@ -63,26 +64,10 @@ Unit unit_near(Random& random, const Unit& centre, double s) {
   return v;
 }
 
-// Wider than any register: the compiler cuts it to what each target has.
-using Lanes = std::uint64_t __attribute__((vector_size(64)));
-
 // The time to read memory once; the sum keeps the reads alive.
-__attribute__((target_clones("avx512f", "avx2", "default"))) std::uint64_t sum_of(const void* data,
-                                                                                  std::size_t bytes) {
-  const auto* src = static_cast<const unsigned char*>(data);
-  Lanes sums[8] = {};
-  std::size_t at = 0;
-  for (; at + sizeof sums <= bytes; at += sizeof sums)
-    for (std::size_t n = 0; n < 8; ++n) {
-      Lanes lanes;
-      std::memcpy(&lanes, src + at + n * sizeof lanes, sizeof lanes);
-      sums[n] += lanes;
-    }
-  std::uint64_t sum = 0;
-  for (const Lanes& lanes : sums)
-    for (std::size_t n = 0; n < 8; ++n) sum += lanes[n];
-  for (; at < bytes; ++at) sum += src[at];
-  return sum;
+std::uint64_t sum_of(const void* data, std::size_t bytes) {
+  return kernels::select().read_words(static_cast<const std::uint64_t*>(data), bytes / sizeof(std::uint64_t),
+                                      true);
 }
 
 std::uint64_t read_all(const RowStore& store, bool floats) {

@@ -1,9 +1,11 @@
 // What oneDNN does not do: one signature and contract per kernel, in one table. select.cpp starts it with the
-// plain C++ of kernels/reference, which defines each result, and overwrites what this CPU does faster.
+// plain C++ of kernels/reference, which defines each result, and overwrites what this CPU does faster. On
+// architectures without a folder of their own the definitions are all there is.
 //
 // Every kernel is a pure function of its arguments; pointers may not overlap unless stated. Float activations
-// are in the blocked layout {channels / block, height, width, block}: `block` (8 or 16) channels of one pixel
-// lie together, and the last block of a tensor whose channels are not a multiple of it is filled with zeros.
+// are in the blocked layout {channels / block, height, width, block}: `block` (16, 8 or 1) channels of one
+// pixel lie together, and the last block of a tensor whose channels are not a multiple of it is filled with
+// zeros.
 #pragma once
 
 #include <cstddef>
@@ -110,11 +112,12 @@ struct Kernels {
 };
 
 // The table for this CPU. Capped by the environment variable ADAFACE_MAX_ISA (reference, sse41, avx2,
-// avx512 without its extensions VNNI and BF16), read once.
+// avx512 without its extensions VNNI and BF16), read once; a name that this CPU has no versions for caps
+// nothing.
 const Kernels& select();
 
-// What the table was chosen for: "reference", "sse41", "avx2", "avx512", the last with " vnni" and " bf16"
-// where this CPU has them.
+// What it was chosen for: "reference", "sse41", "avx2", "avx512", the last with " vnni" and " bf16" where
+// this CPU has them.
 const char* instruction_sets();
 
 // The definitions, on every CPU.

@@ -11,7 +11,9 @@ namespace adaface::testing {
 
 enum class Isa { reference, sse41, avx2, avx512, avx512_bf16 };
 
+// Of architectures that have no kernels of their own: reference.
 inline Isa isa_of_cpu() {
+#if defined(__x86_64__)
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
     return Isa::sse41;
   for (const bool has : {__builtin_cpu_supports("avx512f") != 0, __builtin_cpu_supports("avx512bw") != 0,
@@ -19,6 +21,9 @@ inline Isa isa_of_cpu() {
     if (!has) return Isa::avx2;
   return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") ? Isa::avx512_bf16
                                                                                       : Isa::avx512;
+#else
+  return Isa::reference;
+#endif
 }
 
 // oneDNN reads its own in any case.
@@ -48,6 +53,12 @@ inline Isa kernels_isa() {
                    : cap == "avx512"  ? Isa::avx512
                                       : Isa::avx512_bf16;
   return std::min(most, isa_of_cpu());
+}
+
+// Channels of an activation that lie together.
+inline int channel_block() {
+  if (kernels_isa() == Isa::reference) return 1;
+  return onednn_isa() >= Isa::avx512 ? 16 : 8;
 }
 
 }  // namespace adaface::testing

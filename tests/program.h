@@ -44,6 +44,9 @@ class Fixture {
   Result run(const std::string& program, const std::vector<std::string>& arguments,
              const std::string& environment = "") {
     std::string command = environment;
+    // An emulator, where meson runs programs of another architecture.
+    if (const char* wrapper = std::getenv("MESON_EXE_WRAPPER"); wrapper && program.starts_with('/'))
+      command.append(" ").append(wrapper);
     command.append(" ").append(quoted(program));
     for (const std::string& argument : arguments) command.append(" ").append(quoted(argument));
     const fs::path out = scratch_.path / "stdout", err = scratch_.path / "stderr";

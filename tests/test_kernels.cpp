@@ -13,9 +13,10 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/levels.h"
 #include "kernels/reference/reference.h"
-#include "kernels/x86/x86.h"
 #include "src/image/resize.h"
+#include "tests/cpu.h"
 
 namespace {
 
@@ -29,21 +30,40 @@ struct Version {
   F function;
 };
 
-// The definition, what is chosen for this CPU (and ADAFACE_MAX_ISA), and the rest of what it can run. Null:
-// there is none for that instruction set.
+// The definition, what is chosen for this CPU (and ADAFACE_MAX_ISA), and the rest of what it can run: each
+// function once, under the name of the first instruction set that has it.
 template <typename F>
-std::vector<Version<F>> versions(F Kernels::*kernel, std::type_identity_t<F> sse41,
-                                 std::type_identity_t<F> avx2, std::type_identity_t<F> avx512) {
+std::vector<Version<F>> versions(F Kernels::*kernel) {
   std::vector<Version<F>> result = {{"reference", definitions().*kernel},
                                     {"selected", adaface::kernels::select().*kernel}};
-  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                          __builtin_cpu_supports("avx512vnni");
-  if (sse41 && __builtin_cpu_supports("sse4.1")) result.push_back({"sse41", sse41});
-  if (avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    result.push_back({"avx2", avx2});
-  if (avx512 && has_avx512) result.push_back({"avx512", avx512});
+  for (const Level& level : levels()) {
+    const auto same = [&](const Version<F>& other) { return other.function == level.kernels.*kernel; };
+    if (std::none_of(result.begin(), result.end(), same))
+      result.push_back({level.name, level.kernels.*kernel});
+  }
   return result;
+}
+
+TEST_CASE("a level for each instruction set that this CPU has, and the cap's is chosen") {
+  using adaface::testing::Isa;
+  std::vector<std::string> names, expected = {"reference"};
+  for (const Level& level : levels()) names.emplace_back(level.name);
+  const Isa cpu = adaface::testing::isa_of_cpu();
+  for (const auto& [isa, name] :
+       {std::pair{Isa::sse41, "sse41"}, std::pair{Isa::avx2, "avx2"}, std::pair{Isa::avx512, "avx512"},
+        std::pair{Isa::avx512_bf16, "avx512 vnni bf16"}})
+    if (cpu >= isa) expected.emplace_back(name);
+  // There are CPUs with one of the extensions.
+  if (cpu == Isa::avx512 && names.size() == expected.size() + 1) names.pop_back();
+  CHECK(names == expected);
+
+  const Isa within = adaface::testing::kernels_isa();
+  const Kernels &chosen = adaface::kernels::select(), &plain = definitions();
+  CHECK((chosen.pnet != plain.pnet) == (within >= Isa::sse41));
+  CHECK((chosen.dense != plain.dense) == (within >= Isa::avx2));
+  CHECK((chosen.to_bf16 != plain.to_bf16) == (within >= Isa::avx512));
+  CHECK((winograd(8) != nullptr) == (within >= Isa::avx2));
+  CHECK((winograd(16) != nullptr) == (within >= Isa::avx512));
 }
 
 // ---- Random input
@@ -268,7 +288,7 @@ TEST_CASE("strips") {
           bytes(random, static_cast<std::size_t>((rows - 1) * stride + 3 * width));
       std::vector<std::uint8_t> expected(static_cast<std::size_t>(3 * strip_plane(width)), 77), dst(expected);
       reference::pack_strip(src.data(), stride, width, rows, expected.data());
-      for (const auto& version : versions(&Kernels::pack_strip, x86::pack_strip_sse41, nullptr, nullptr)) {
+      for (const auto& version : versions(&Kernels::pack_strip)) {
         CAPTURE(version.name);
         std::fill(dst.begin(), dst.end(), std::uint8_t{77});
         version.function(src.data(), stride, width, rows, dst.data());
@@ -304,8 +324,7 @@ TEST_CASE("resampling across and down") {
       const std::size_t groups = static_cast<std::size_t>(last - first) / 4;
       std::vector<std::uint8_t> expected(groups * static_cast<std::size_t>(pitch));
       reference::resize_across(axis, src.data(), first, last, expected.data(), pitch);
-      for (const auto& version : versions(&Kernels::resize_across, x86::resize_across_sse41,
-                                          x86::resize_across_avx2, x86::resize_across_vnni)) {
+      for (const auto& version : versions(&Kernels::resize_across)) {
         CAPTURE(version.name);
         std::vector<std::uint8_t> dst(expected.size());
         version.function(axis, src.data(), first, last, dst.data(), pitch);
@@ -323,8 +342,7 @@ TEST_CASE("resampling across and down") {
         const ResizeGroup* weights = axis.groups + static_cast<std::ptrdiff_t>(i) * axis.max_groups;
         const std::uint8_t* from = rows.data() + axis.first[i] * stride;
         reference::resize_down(weights, axis.counts[i], from, stride, lanes, expected.data());
-        for (const auto& version : versions(&Kernels::resize_down, x86::resize_down_sse41,
-                                            x86::resize_down_avx2, x86::resize_down_vnni)) {
+        for (const auto& version : versions(&Kernels::resize_down)) {
           CAPTURE(version.name);
           version.function(weights, axis.counts[i], from, stride, lanes, dst.data());
           CHECK(dst == expected);
@@ -372,8 +390,7 @@ TEST_CASE("convolutions of small pictures") {
       for (const int extra : {0, 16}) {
         const int pixel = layer.blocks() * kChannelBlock + extra;
         std::vector<float> dst(product(expected.height, expected.width, pixel));
-        for (const auto& version :
-             versions(&Kernels::convolve, x86::convolve_sse41, x86::convolve_avx2, x86::convolve_avx512)) {
+        for (const auto& version : versions(&Kernels::convolve)) {
           std::fill(dst.begin(), dst.end(), -99.0f);
           version.function(layer.view(), {s.height, s.width, pixel}, src.data(), dst.data(), scratch.data());
           for (int y = 0; y < expected.height; ++y)
@@ -402,8 +419,7 @@ TEST_CASE("pooling") {
         const std::size_t count = product(out_height, out_width, channels);
         std::vector<float> expected(count + kChannelBlock), dst(expected);
         reference::pool(src.data(), height, width, pixel, window, channels, expected.data());
-        for (const auto& version :
-             versions(&Kernels::pool, x86::pool_sse41, x86::pool_avx2, x86::pool_avx512)) {
+        for (const auto& version : versions(&Kernels::pool)) {
           CAPTURE(version.name);
           version.function(src.data(), height, width, pixel, window, channels, dst.data());
           CHECK(std::memcmp(dst.data(), expected.data(), count * sizeof(float)) == 0);
@@ -504,7 +520,7 @@ Map bounded_pnet(const Pnet& net, const PyramidLevel& level) {
 TEST_CASE("P-Net over levels of any size, in parts of any size") {
   std::mt19937 random = seeded("P-Net");
   const Pnet net(random);
-  const auto all = versions(&Kernels::pnet, x86::pnet_sse41, x86::pnet_avx2, x86::pnet_avx512);
+  const auto all = versions(&Kernels::pnet);
   Worst worst;
   for (const auto& [width, height] : {std::pair{11, 11},
                                       {12, 12},

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/levels.h"
 #include "kernels/reference/reference.h"
-#include "kernels/x86/x86.h"
 #include "src/gallery.hpp"
 #include "src/gallery/scan.h"
 
@@ -431,20 +431,8 @@ TEST_CASE("the bound holds") {
 
 TEST_CASE("dot_products: every version against the definition") {
   Random random = seeded("dot_products");
-  struct Version {
-    const char* name;
-    decltype(kernels::Kernels::dot_products) function;
-    bool here;
-  };
-  const bool bw = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-  const Version versions[] = {
-      {"selected", kernels::select().dot_products, true},
-      {"avx2", kernels::x86::dot_products_avx2, __builtin_cpu_supports("avx2") != 0},
-      {"avx512bw", kernels::x86::dot_products_avx512bw, bw},
-      {"avx512vnni", kernels::x86::dot_products_avx512vnni, bw && __builtin_cpu_supports("avx512vnni")}};
-  for (const Version& version : versions)
-    if (!version.here) std::printf("skipped: this CPU has no %s\n", version.name);
-
+  for (const kernels::Level& level : kernels::levels()) std::printf("%s ", level.name);
+  std::printf("\n");
   const auto element = [&](int kind) {
     return static_cast<int>(kind == 0 ? random() % 255 : kind == 1 ? random() % 2 * 254 : 254) - 127;
   };
@@ -461,11 +449,10 @@ TEST_CASE("dot_products: every version against the definition") {
           kernels::definitions().dot_products(rows.data(), blocks, query.data(), queries, length,
                                               expected.data());
           if (kind == 2) REQUIRE(expected[0] == static_cast<std::int32_t>(length) * 127 * 127);
-          for (const Version& version : versions) {
-            if (!version.here) continue;
+          for (const kernels::Level& level : kernels::levels()) {
             std::vector<std::int32_t> found(expected.size(), kGuard);
-            version.function(rows.data(), blocks, query.data(), queries, length, found.data());
-            CAPTURE(version.name);
+            level.kernels.dot_products(rows.data(), blocks, query.data(), queries, length, found.data());
+            CAPTURE(level.name);
             CAPTURE(length);
             CAPTURE(blocks);
             CAPTURE(queries);

@@ -2,6 +2,7 @@
 #include <bit>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/reference/reference.h"
 
@@ -18,6 +19,16 @@ void for_each_pixel(int blocks, int pixels, F&& f) {
   for (int b = 0; b < blocks; ++b)
     for (int p = 0; p < pixels; ++p)
       f(size(b, kBlock), (size(b, pixels) + static_cast<std::size_t>(p)) * kBlock);
+}
+
+// f(std::integral_constant<int, block>).
+template <typename F>
+void with_constant(int block, F&& f) {
+  switch (block) {
+    case 16: return f(std::integral_constant<int, 16>());
+    case 8: return f(std::integral_constant<int, 8>());
+    default: return f(std::integral_constant<int, 1>());
+  }
 }
 
 template <int kBlock>
@@ -51,8 +62,8 @@ void gate_add_block(const float* src, const float* __restrict gate, const float*
 
 void scale_shift(const float* src, const float* scale, const float* shift, float* dst, int blocks, int pixels,
                  int block) {
-  block == 16 ? scale_shift_block<16>(src, scale, shift, dst, blocks, pixels)
-              : scale_shift_block<8>(src, scale, shift, dst, blocks, pixels);
+  with_constant(block,
+                [&](auto constant) { scale_shift_block<constant>(src, scale, shift, dst, blocks, pixels); });
 }
 
 void to_bf16(const float* src, const float* scale, const float* shift, std::uint16_t* dst, int blocks,
@@ -67,13 +78,13 @@ void to_bf16(const float* src, const float* scale, const float* shift, std::uint
 }
 
 void prelu(float* data, const float* slope, int blocks, int pixels, int block) {
-  block == 16 ? prelu_block<16>(data, slope, blocks, pixels) : prelu_block<8>(data, slope, blocks, pixels);
+  with_constant(block, [&](auto constant) { prelu_block<constant>(data, slope, blocks, pixels); });
 }
 
 void gate_add(const float* src, const float* gate, const float* residual, float* dst, int blocks, int pixels,
               int block) {
-  block == 16 ? gate_add_block<16>(src, gate, residual, dst, blocks, pixels)
-              : gate_add_block<8>(src, gate, residual, dst, blocks, pixels);
+  with_constant(block,
+                [&](auto constant) { gate_add_block<constant>(src, gate, residual, dst, blocks, pixels); });
 }
 
 void linear(const float* src, const float* weights, const float* bias, int inputs, int outputs, float* dst) {

@@ -5,9 +5,13 @@
 #include <cstdint>
 
 #include "kernels/kernels.h"
+#include "kernels/levels.h"
 #include "kernels/winograd.h"
 
 namespace adaface::kernels::x86 {
+
+// Those that this CPU has, behind the definitions.
+void add_levels(Levels& levels);
 
 void dot_products_avx2(const std::uint8_t* rows, std::size_t blocks, const std::int8_t* queries,
                        std::size_t query_count, std::size_t length, std::int32_t* dst);

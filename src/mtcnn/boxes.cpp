@@ -39,9 +39,11 @@ void sort_range(const std::vector<Candidate>& candidates, Order& order, std::ptr
   const auto begin = order.begin();
   while (last - first > kInsertion) {
     if (depth-- < 0) {  // keeps hostile scores from costing quadratic time
-      std::stable_sort(begin + first, begin + last + 1, [&](std::size_t a, std::size_t b) {
+      const auto less = [&](std::size_t a, std::size_t b) {
         return candidates[a].score < candidates[b].score;
-      });
+      };
+      std::make_heap(begin + first, begin + last + 1, less);
+      std::sort_heap(begin + first, begin + last + 1, less);
       return;
     }
     const std::ptrdiff_t middle = first + (last - first) / 2;

@@ -359,8 +359,9 @@ void CpuSession::squeeze(const Step& step) {
 std::shared_ptr<const Plan> plan_cpu(const Network& network, const PlanOptions& options, ThreadPool* pool,
                                      std::shared_ptr<const void> owner) {
   if (options.precision == Precision::bf16 && !onednn_has_bf16())
-    throw Error(ErrorCode::unsupported,
-                "precision is bf16, which this CPU cannot multiply (it has no AVX512-BF16); expected f32");
+    throw Error(
+        ErrorCode::unsupported,
+        "precision is bf16, which this CPU does not multiply (on x86 that takes AVX512-BF16); expected f32");
   const SingleThreadedScope scope;  // oneDNN plans for as many threads as OpenMP would use here
   const auto plan = [&](const PlanOptions& how) {
     return onednn_errors("plan", [&]() -> std::shared_ptr<const Plan> {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <dnnl.hpp>
 #include <new>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,9 @@ void require_memory() {
   if (probe == MAP_FAILED) throw std::bad_alloc();
   ::munmap(probe, kBytes);
 }
+// Over planes a part is a matrix product, which sums some rows in another order than others, as their number
+// has it: parts of a fixed size, so that results do not depend on the threads.
+constexpr int kPlanesOfAPart = 32;
 
 const dnnl::engine& engine() {
   static const dnnl::engine cpu{dnnl::engine::kind::cpu, 0};
@@ -124,8 +128,11 @@ OnednnConvolution::OnednnConvolution(const ConvolutionProblem& problem, bool win
                                (bf16_ ? sizeof(std::uint16_t) : sizeof(float)));
 
   const int by_size = std::max(1, static_cast<int>(kMostPartBytes / (block_weights() * sizeof(float))));
-  const int part_blocks = std::min(divide_up(blocks, problem.threads), by_size);
-  const auto blocked = block_ == 16 ? memory::format_tag::nChw16c : memory::format_tag::nChw8c;
+  const int by_threads = block_ == 1 ? kPlanesOfAPart : divide_up(blocks, problem.threads);
+  const int part_blocks = std::min({by_threads, by_size, blocks});
+  const auto blocked = block_ == 16  ? memory::format_tag::nChw16c
+                       : block_ == 8 ? memory::format_tag::nChw8c
+                                     : memory::format_tag::nchw;
   const auto f32 = memory::data_type::f32, type = bf16_ ? memory::data_type::bf16 : f32;
   const memory::desc src({1, in_padded_, in_.height, in_.width}, type,
                          problem.planar ? memory::format_tag::nchw : blocked);
@@ -288,6 +295,11 @@ void rethrow_onednn(const std::string& what) {
 }
 
 namespace {
+// The values of cpu_isa name other instruction sets on other architectures.
+bool is_plain() {
+  return std::string_view(kernels::instruction_sets()) == "reference";
+}
+
 bool has(dnnl::cpu_isa isa) {
   const auto have = static_cast<unsigned>(dnnl::get_effective_cpu_isa()), want = static_cast<unsigned>(isa);
   return (have & want) == want;
@@ -295,6 +307,7 @@ bool has(dnnl::cpu_isa isa) {
 }  // namespace
 
 int onednn_channel_block() {
+  if (is_plain()) return 1;
   return has(dnnl::cpu_isa::avx512_core) ? 16 : 8;
 }
 
@@ -309,7 +322,7 @@ std::string onednn_versions() {
 }
 
 bool onednn_has_bf16() {
-  return has(dnnl::cpu_isa::avx512_core_bf16);
+  return !is_plain() && has(dnnl::cpu_isa::avx512_core_bf16);
 }
 
 }  // namespace adaface::nn

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Nothing of one architecture outside its folder of kernels: test_sources.py SOURCE_ROOT"""
+
+import re
+import sys
+from pathlib import Path
+
+FOLDERS = ('src', 'kernels', 'weights', 'tools', 'bench', 'tests')
+SOURCES = {'.h', '.hpp', '.cpp', '.c', '.in'}
+# Intrinsics and their headers, registers, inline assembly, the CPU's name.
+OF_ONE_ARCHITECTURE = re.compile(
+    r'''\b_mm\d*_\w+ | \b__m(64|128|256|512)[id]?\b | \b\w*(immintrin|x86intrin|emmintrin|cpuid|arm_neon|arm_sve)\w*
+    | \b__builtin_(ia32|cpu_|neon|aarch64)\w* | \b(__asm__|asm)\b\s*(volatile)?\s*\( | \btarget(_clones)?\s*\(\s*"
+    | \bx86::\w*(sse|avx|vnni)''', re.VERBOSE)
+FLAGS = re.compile(r"'-(m(?!eson)[a-z0-9.=-]+)'")
+# Asks the CPU itself what a table should hold.
+EXCEPTIONS = {Path('tests/cpu.h')}
+
+
+def violations(root):
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob('*')):
+            name = path.relative_to(root)
+            if name.parts[:2] == ('kernels', 'x86') or name in EXCEPTIONS:
+                continue
+            is_build = path.name == 'meson.build' and name != Path('kernels/meson.build')
+            if path.suffix in SOURCES or is_build:
+                pattern = FLAGS if is_build else OF_ONE_ARCHITECTURE
+                for number, line in enumerate(path.read_text().splitlines(), 1):
+                    if pattern.search(line):
+                        yield f'{name}:{number}: {line.strip()}'
+
+
+def main():
+    root = Path(sys.argv[1])
+    for line, found in {'_mm256_add_ps(a, b)': True, '#include <immintrin.h>': True, 'asm volatile("")': True,
+                        '__builtin_cpu_supports("avx2")': True, '__attribute__((target("avx2")))': True,
+                        'x86::add_levels(levels);': False, 'int mm_per_inch;': False, 'target(name)': False}.items():
+        assert bool(OF_ONE_ARCHITECTURE.search(line)) == found, line
+    inside = sum(bool(OF_ONE_ARCHITECTURE.search(path.read_text())) for path in (root / 'kernels/x86').iterdir())
+    assert inside >= 5, f'{inside} files with intrinsics in kernels/x86: the pattern finds nothing'
+    found = list(violations(root))
+    print('\n'.join(found) or f'none outside kernels/x86, {inside} files with them inside')
+    sys.exit(1 if found else 0)
+
+
+if __name__ == '__main__':
+    main()
