@@ -2,13 +2,11 @@
  * embeddings. The C interface, whose ABI is kept within a major version (docs/stability.md).
  *
  *   adaface_engine* engine = NULL;
- *   adaface_image* image = NULL;
- *   adaface_image_view view;
  *   adaface_embedding found[8];
  *   size_t count = 0;
- *   if (adaface_engine_open("model.afw", "mtcnn.afw", NULL, &engine) || adaface_image_read("a.jpg", NULL,
- * &image)) return fprintf(stderr, "%s\n", adaface_last_error()), 1; adaface_image_get(image, &view); if
- * (adaface_analyze(engine, &view, NULL, found, 8, &count)) ...
+ *   if (adaface_engine_open("model.afw", "mtcnn.afw", NULL, &engine) ||
+ *       adaface_analyze_file(engine, "a.jpg", NULL, found, 8, &count))
+ *     return fprintf(stderr, "%s\n", adaface_last_error()), 1;
  *
  * Errors.  A function that can fail returns ADAFACE_OK or what went wrong; adaface_last_error() then names
  * the file, tensor or option and what was expected. Outputs are untouched on failure. Nothing aborts or
@@ -327,6 +325,11 @@ ADAFACE_API adaface_status adaface_engine_set_progress(adaface_engine* engine, a
 ADAFACE_API adaface_status adaface_analyze(adaface_engine* engine, const adaface_image_view* image,
                                            adaface_face* faces, adaface_embedding* embeddings,
                                            size_t capacity, size_t* count);
+
+/* The same of a file, turned as its EXIF orientation says, with the limits of adaface_decode_options_init. */
+ADAFACE_API adaface_status adaface_analyze_file(adaface_engine* engine, const char* path, adaface_face* faces,
+                                                adaface_embedding* embeddings, size_t capacity,
+                                                size_t* count);
 
 #ifdef __cplusplus
 }

@@ -319,6 +319,31 @@ TEST_CASE("the same faces, crops and embeddings as in C++") {
   }
 }
 
+TEST_CASE("a file at once is its picture, read and analysed") {
+  EngineHandle engine;
+  adaface_engine_options options;
+  adaface_engine_options_init(&options, sizeof options);
+  const adaface_detector_options detection = easily_pleased();
+  options.detection = &detection;
+  REQUIRE(adaface_engine_open(model().c_str(), detector().c_str(), &options, &engine.get) == ADAFACE_OK);
+  ImageHandle image;
+  REQUIRE(adaface_image_read(picture().c_str(), nullptr, &image.get) == ADAFACE_OK);
+  adaface_image_view view;
+  REQUIRE(adaface_image_get(image.get, &view) == ADAFACE_OK);
+  adaface_embedding expected, embedding;
+  adaface_face expected_face, face;
+  std::size_t expected_count = 0, count = 0;
+  REQUIRE(adaface_analyze(engine.get, &view, &expected_face, &expected, 1, &expected_count) == ADAFACE_OK);
+  REQUIRE(adaface_analyze_file(engine.get, picture().c_str(), &face, &embedding, 1, &count) == ADAFACE_OK);
+  CHECK(count == expected_count);
+  REQUIRE(count > 0);
+  CHECK(std::memcmp(&face, &expected_face, sizeof face) == 0);
+  CHECK(std::memcmp(&embedding, &expected, sizeof embedding) == 0);
+  CHECK(adaface_analyze_file(engine.get, "/nowhere.jpg", &face, &embedding, 1, &count) == ADAFACE_NOT_FOUND);
+  CHECK(adaface_analyze_file(engine.get, nullptr, &face, &embedding, 1, &count) == ADAFACE_INVALID_ARGUMENT);
+  CHECK(count == expected_count);
+}
+
 TEST_CASE("options of another size") {
   WeightsHandle weights;
   REQUIRE(adaface_weights_load(detector().c_str(), &weights.get) == ADAFACE_OK);

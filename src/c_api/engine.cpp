@@ -29,6 +29,24 @@ adaface_engine* make_engine(const Weights& model, const Weights& detector,
   return new adaface_engine{Engine(model, detector, known), known.faces, known.detection.mode};
 }
 
+// Outputs are written when nothing can fail any more.
+void analyze(adaface_engine& session, const ImageView& image, adaface_face* faces,
+             adaface_embedding* embeddings, std::size_t capacity, std::size_t& count) {
+  const std::vector<Face> found = select_faces(session.engine.detector().detect(image), session.faces);
+  const std::size_t wanted = std::min(found.size(), capacity);
+  std::vector<Embedding> results;
+  if (embeddings) {
+    std::vector<Image> crops;
+    for (std::size_t i = 0; i < wanted; ++i)
+      crops.push_back(align_face(image, found[i].landmarks, session.mode));
+    results = session.engine.embedder().embed(std::vector<ImageView>(crops.begin(), crops.end()));
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) write_embedding(results[i], embeddings[i]);
+  if (faces)
+    for (std::size_t i = 0; i < wanted; ++i) write_face(found[i], faces[i]);
+  count = found.size();
+}
+
 }  // namespace
 }  // namespace adaface::c_api
 
@@ -72,20 +90,17 @@ adaface_status adaface_analyze(adaface_engine* engine, const adaface_image_view*
   return c_api::guarded([&] {
     c_api::required(count, "count");
     adaface_engine& session = c_api::required(engine, "engine");
-    const ImageView view = c_api::view_of(image, "image");
-    std::vector<Face> found = select_faces(session.engine.detector().detect(view), session.faces);
-    const std::size_t all = found.size(), wanted = std::min(all, capacity);
-    std::vector<Embedding> results;
-    if (embeddings) {
-      std::vector<Image> crops;
-      for (std::size_t i = 0; i < wanted; ++i)
-        crops.push_back(align_face(view, found[i].landmarks, session.mode));
-      results = session.engine.embedder().embed(std::vector<ImageView>(crops.begin(), crops.end()));
-    }
-    for (std::size_t i = 0; i < results.size(); ++i) c_api::write_embedding(results[i], embeddings[i]);
-    if (faces)
-      for (std::size_t i = 0; i < wanted; ++i) c_api::write_face(found[i], faces[i]);
-    *count = all;
+    c_api::analyze(session, c_api::view_of(image, "image"), faces, embeddings, capacity, *count);
+  });
+}
+
+adaface_status adaface_analyze_file(adaface_engine* engine, const char* path, adaface_face* faces,
+                                    adaface_embedding* embeddings, size_t capacity, size_t* count) {
+  return c_api::guarded([&] {
+    c_api::required(count, "count");
+    adaface_engine& session = c_api::required(engine, "engine");
+    const Image image = read_image(&c_api::required(path, "path"));
+    c_api::analyze(session, image, faces, embeddings, capacity, *count);
   });
 }
 

@@ -23,13 +23,8 @@ int main(int argc, char** argv) {
   status = adaface_engine_open(argv[1], argv[2], &options, &engine);
   if (status) return failed(status);
   for (i = 0; i < 2; ++i) {
-    adaface_image* image = NULL;
-    adaface_image_view view;
     size_t count = 0;
-    status = adaface_image_read(argv[3 + i], NULL, &image);
-    if (!status) status = adaface_image_get(image, &view);
-    if (!status) status = adaface_analyze(engine, &view, NULL, &found[i], 1, &count);
-    adaface_image_free(image);
+    status = adaface_analyze_file(engine, argv[3 + i], NULL, &found[i], 1, &count);
     if (status) return failed(status);
     if (count == 0) return fprintf(stderr, "%s: no face\n", argv[3 + i]), 1;
   }
