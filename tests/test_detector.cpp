@@ -45,7 +45,7 @@ struct TracedDetector {
   }
   nn::ThreadPool pool;
   std::shared_ptr<Weights::State> state;
-  mtcnn::Cascade cascade{{}, pool, {}, {}};
+  mtcnn::Cascade cascade{{}, pool, {}, {}, {}};
 };
 
 struct Worst {
