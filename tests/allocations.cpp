@@ -144,6 +144,9 @@ void* out_of_memory() {
 }  // namespace
 }  // namespace adaface::testing
 
+// The libraries of the process find these names in the program.
+#pragma GCC visibility push(default)
+
 using adaface::testing::given_back;
 using adaface::testing::out_of_memory;
 using adaface::testing::refused;
@@ -252,3 +255,5 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
 }
 }
 // NOLINTEND
+
+#pragma GCC visibility pop
