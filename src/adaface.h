@@ -91,7 +91,7 @@ typedef enum adaface_log_level {
 } adaface_log_level;
 
 /* One line, valid during the call. May come from any thread that is inside the library, one call at a time.
- * Must not call adaface_set_log. */
+ * Must not call adaface_set_log. What it makes the library say meanwhile is dropped. */
 typedef void (*adaface_log)(void* user, adaface_log_level level, const char* message);
 
 /* Replaces the function that gets messages up to `most`; NULL ends the log, which is silent by default.
@@ -326,7 +326,8 @@ ADAFACE_API adaface_status adaface_analyze(adaface_engine* engine, const adaface
                                            adaface_face* faces, adaface_embedding* embeddings,
                                            size_t capacity, size_t* count);
 
-/* The same of a file, turned as its EXIF orientation says, with the limits of adaface_decode_options_init. */
+/* The same of a file, within the limits of adaface_decode_options_init; turned as its EXIF orientation says,
+ * but not in ADAFACE_MODE_REFERENCE. */
 ADAFACE_API adaface_status adaface_analyze_file(adaface_engine* engine, const char* path, adaface_face* faces,
                                                 adaface_embedding* embeddings, size_t capacity,
                                                 size_t* count);

@@ -142,9 +142,9 @@ std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
   if (spread > 0) {
     s.grow(threads);
     s.progress.stage(0, static_cast<double>(spread) / static_cast<double>(crops.size()));
-    s.progress.run(s.pool, static_cast<int>(spread), [&](int i, int worker) {
+    s.progress.run_long(s.pool, static_cast<int>(spread), [&](int i, int worker, const nn::Progress* layers) {
       const auto at = static_cast<std::size_t>(i);
-      embeddings[at] = s.embed(crops[at], *s.sessions[static_cast<std::size_t>(worker)], nullptr, nullptr);
+      embeddings[at] = s.embed(crops[at], *s.sessions[static_cast<std::size_t>(worker)], nullptr, layers);
     });
   }
   const auto share = [&](std::size_t i) {
@@ -154,7 +154,7 @@ std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
     s.progress.stage(share(i), share(i + 1));
     embeddings[i] = s.embed(crops[i], *s.sessions[0], &s.pool, &s.progress);
   }
-  if (!crops.empty()) s.progress.report(1);
+  s.progress.report(1);
   return embeddings;
 }
 

@@ -26,8 +26,8 @@ ADAFACE_API std::string build_info();
 
 enum class LogLevel { none, warning, info, debug };
 
-// One line without a final newline. May come from any thread that is inside the engine, one call at a time;
-// must not call set_log. What it throws is dropped.
+// One line without a final newline. May come from any thread that is inside the engine, one call at a time.
+// Must not call set_log. What it makes the engine say meanwhile is dropped, and so is what it throws.
 using LogFunction = std::function<void(LogLevel level, std::string_view message)>;
 
 // Replaces the function that gets messages up to `most`; an empty one, or none, ends the log. The engine says

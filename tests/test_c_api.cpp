@@ -143,6 +143,9 @@ TEST_CASE("an image read from a file, from memory, and written") {
 
   adaface_decode_options options;
   adaface_decode_options_init(&options, sizeof options);
+  options.apply_orientation = 7;
+  CHECK(adaface_image_read(picture().c_str(), &options, &file.get) == ADAFACE_INVALID_ARGUMENT);
+  options.apply_orientation = 0;
   options.max_side = 16;
   adaface_image* untouched = file.get;
   CHECK(adaface_image_read(picture().c_str(), &options, &untouched) == ADAFACE_LIMIT);
@@ -439,6 +442,7 @@ TEST_CASE("NULL is refused or ignored everywhere") {
                                     adaface_engine_create(nullptr, nullptr, nullptr, nullptr),
                                     adaface_engine_set_progress(nullptr, nullptr, nullptr),
                                     adaface_analyze(nullptr, &view, nullptr, nullptr, 0, &count),
+                                    adaface_analyze_file(nullptr, "x.jpg", nullptr, nullptr, 0, &count),
                                     adaface_alignment_transform(nullptr, ADAFACE_MODE_STANDARD, nullptr)};
   for (adaface_status status : refused) CHECK(status == ADAFACE_INVALID_ARGUMENT);
   adaface_image_free(nullptr);
@@ -478,6 +482,9 @@ TEST_CASE("a call is stopped by its progress function and the session goes on") 
   CHECK(whole.last == 1);
   CHECK_FALSE(whole.falling);
   CHECK(whole.calls >= 20);
+  whole = {};
+  REQUIRE(adaface_analyze(engine.get, &view, nullptr, nullptr, 0, &count) == ADAFACE_OK);
+  CHECK(whole.last == 1);
   for (int at : {1, 2, 5, 10, 20}) {
     Stop stop{.at = at};
     REQUIRE(adaface_engine_set_progress(engine.get, Stop::told, &stop) == ADAFACE_OK);

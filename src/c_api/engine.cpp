@@ -34,13 +34,13 @@ void analyze(adaface_engine& session, const ImageView& image, adaface_face* face
              adaface_embedding* embeddings, std::size_t capacity, std::size_t& count) {
   const std::vector<Face> found = select_faces(session.engine.detector().detect(image), session.faces);
   const std::size_t wanted = std::min(found.size(), capacity);
-  std::vector<Embedding> results;
-  if (embeddings) {
-    std::vector<Image> crops;
+  std::vector<Image> crops;
+  if (embeddings)
     for (std::size_t i = 0; i < wanted; ++i)
       crops.push_back(align_face(image, found[i].landmarks, session.mode));
-    results = session.engine.embedder().embed(std::vector<ImageView>(crops.begin(), crops.end()));
-  }
+  // Of none as well: then it only says that all is done.
+  const std::vector<Embedding> results =
+      session.engine.embedder().embed(std::vector<ImageView>(crops.begin(), crops.end()));
   for (std::size_t i = 0; i < results.size(); ++i) write_embedding(results[i], embeddings[i]);
   if (faces)
     for (std::size_t i = 0; i < wanted; ++i) write_face(found[i], faces[i]);
@@ -99,7 +99,8 @@ adaface_status adaface_analyze_file(adaface_engine* engine, const char* path, ad
   return c_api::guarded([&] {
     c_api::required(count, "count");
     adaface_engine& session = c_api::required(engine, "engine");
-    const Image image = read_image(&c_api::required(path, "path"));
+    const Image image =
+        read_image(&c_api::required(path, "path"), {.apply_orientation = session.mode == Mode::standard});
     c_api::analyze(session, image, faces, embeddings, capacity, *count);
   });
 }

@@ -14,10 +14,13 @@ adaface_decode_options default_decode_options() {
           defaults.max_file_bytes};
 }
 
+enum class Choice { no, yes };
+
 DecodeOptions decode_options(const adaface_decode_options* options) {
   const adaface_decode_options known =
       read_options(options, default_decode_options(), sizeof(adaface_decode_options), "options");
-  return {known.apply_orientation != 0, known.max_side, known.max_file_bytes};
+  return {enumerator(known.apply_orientation, Choice::yes, "apply_orientation") == Choice::yes,
+          known.max_side, known.max_file_bytes};
 }
 
 }  // namespace

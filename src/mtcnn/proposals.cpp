@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -145,17 +144,12 @@ void resize_levels(Cascade& cascade, std::span<Level> wave) {
     return;
   }
   const int shares = std::min(cascade.pool.threads(), count);
-  std::atomic<bool> stopped{false};
-  cascade.pool.run(shares, [&](int share, int worker) {
+  cascade.progress.run_long(cascade.pool, shares, [&](int share, int worker, const nn::Progress* progress) {
     for (int k = share; k < count; k += shares)
       for (ResizeBand& band : wave[static_cast<std::size_t>(k)].resize_bands)
         wave[static_cast<std::size_t>(k)].resizer.start(band);
-    for (int i = 0; i < strips.count() && !stopped.load(std::memory_order_relaxed); ++i) {
-      if (worker == 0) {
-        stopped = true;  // unless the report returns
-        cascade.progress.report(static_cast<double>(i) / strips.count());
-        stopped = false;
-      }
+    for (int i = 0; i < strips.count(); ++i) {
+      if (progress) progress->report(static_cast<double>(i) / strips.count());
       const std::uint8_t* strip =
           strips.strip(i, cascade.workers[static_cast<std::size_t>(worker)].resize.strip);
       for (int k = share; k < count; k += shares)

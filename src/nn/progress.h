@@ -25,8 +25,11 @@ class Progress {
   void report(double part) const;
 
   // ThreadPool::run, with a report before each task that falls to the calling thread. Once stopped, no task
-  // begins.
+  // begins. In run_long tasks take long, and report with the Progress that they are given, on any thread:
+  // from 0 to 1 of their own, null where nobody listens.
   void run(ThreadPool& pool, int count, TaskRef task) const;
+  void run_long(ThreadPool& pool, int count,
+                const std::function<void(int, int, const Progress*)>& task) const;
 
  private:
   std::function<bool(double)> function_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -41,6 +42,14 @@ void look_again(Condition condition) {
 
 ThreadPool::ThreadPool(int threads, void (*enter)()) : process_(::getpid()), enter_(enter) {
   workers_->reserve(static_cast<std::size_t>(std::max(threads, 1) - 1));
+  if (threads > 1) start(threads);
+}
+
+void ThreadPool::start(int threads) {
+  // A new thread has its maker's mask: the process's signals are for threads of its own.
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
     for (int worker = 1; worker < threads; ++worker) workers_->emplace_back(&ThreadPool::work, this, worker);
   } catch (const std::system_error&) {
@@ -48,6 +57,7 @@ ThreadPool::ThreadPool(int threads, void (*enter)()) : process_(::getpid()), ent
   } catch (const std::bad_alloc&) {
     // Nor memory for them.
   }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 ThreadPool::~ThreadPool() {

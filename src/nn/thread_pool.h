@@ -53,6 +53,7 @@ class ThreadPool {
   void run(int count, TaskRef task);
 
  private:
+  void start(int threads);
   void work(int worker);
   void share(int count, TaskRef task);
   void drain(int worker);
