@@ -19,6 +19,8 @@
  * Threads.  Weights are immutable: any number of threads may use them. A detector, an embedder and an engine
  * are sessions: each belongs to one thread at a time, and many may run at once over the same weights.
  * Functions without a session may be called from any thread. Results do not depend on the number of threads.
+ * A child of fork may make sessions and use its parent's, in which the calling thread does the work, unless
+ * another thread was inside that session, or was making one, at the moment of the fork.
  *
  * Options.  An options struct begins with its size, so that later versions can add to its end:
  *   adaface_detector_options options;
@@ -117,7 +119,7 @@ ADAFACE_API adaface_status adaface_set_allocator(const adaface_allocator* alloca
 
 typedef enum adaface_channel_order { ADAFACE_RGB = 0, ADAFACE_BGR = 1 } adaface_channel_order;
 
-/* 8-bit, three interleaved channels; does not own its pixels. */
+/* 8-bit, three interleaved channels; does not own its pixels. Fixed within a major version. */
 typedef struct adaface_image_view {
   const uint8_t* data;
   int32_t width, height; /* 1 to 65535 */

@@ -14,8 +14,8 @@
 // Threads.  Weights are immutable and may be shared. Detector, Embedder and Engine are sessions: each belongs
 // to one thread at a time, and many may run at once over the same Weights. Free functions may be called from
 // any thread. Results do not depend on the number of threads or on how inputs are batched. A child of fork
-// may use, make and end sessions (its parent's work on one thread), unless another thread was making one just
-// then.
+// may make sessions and use its parent's, in which the calling thread does the work, unless another thread
+// was inside that session, or was making one, at the moment of the fork.
 //
 // Coordinates.  Pixels; x grows to the right, y downwards, (0, 0) is the centre of the top left pixel.
 #pragma once
@@ -50,8 +50,7 @@ namespace adaface {
 // columns, the alignment may mirror strong profiles, EXIF orientation is ignored.
 enum class Mode { standard, reference };
 
-// ---- Images
-// ------------------------------------------------------------------------------------------------------
+// ---- Images -------------------------------------------------------------------------------------
 
 enum class ChannelOrder { rgb, bgr };
 
@@ -120,8 +119,7 @@ ADAFACE_API void write_file(const std::filesystem::path& path, std::span<const s
 // that control a terminal.
 ADAFACE_API std::string printable(const std::filesystem::path& path);
 
-// ---- Weights
-// -----------------------------------------------------------------------------------------------------
+// ---- Weights ------------------------------------------------------------------------------------
 
 struct TensorInfo {
   std::string name;
@@ -166,8 +164,7 @@ class ADAFACE_API Weights {
 // The number of CPUs that this process may use: affinity and cgroup quota included. At least 1.
 ADAFACE_API int available_cpus();
 
-// ---- Long calls
-// --------------------------------------------------------------------------------------------------
+// ---- Long calls ---------------------------------------------------------------------------------
 
 // Told how much of a call is done, from 0 to 1 and never less than before; false asks it to stop, which it
 // does within a layer or a part of a pyramid level (milliseconds), throwing cancelled: the session can be
@@ -175,8 +172,7 @@ ADAFACE_API int available_cpus();
 // It may throw, and the call throws the same; it must not use the session.
 using ProgressFunction = std::function<bool(double done)>;
 
-// ---- Detection: MTCNN (Zhang et al. 2016, "Joint Face Detection and Alignment")
-// -----------------------------------------
+// ---- Detection: MTCNN (Zhang et al. 2016, "Joint Face Detection and Alignment") -----------------
 
 struct Point {
   float x, y;
@@ -196,8 +192,8 @@ struct Face {
 
 struct DetectorOptions {
   Mode mode = Mode::standard;
-  double min_face = 20;                                     // smallest face side in pixels, >= 12
-  double pyramid_factor = 0.85;                             // in (0, 1)
+  double min_face = 20;                                     // smallest face side in pixels, 12 to 65535
+  double pyramid_factor = 0.85;                             // in (0, 0.99]
   std::array<float, 3> score_thresholds{0.6f, 0.7f, 0.9f};  // P-, R-, O-Net, each in [0, 1)
   // Intersection over union (over the smaller area for O-Net) above which the lower score is dropped; in (0,
   // 1].
@@ -230,8 +226,7 @@ enum class FaceSelection { all, largest, best };
 // Ties keep the earlier face. An empty list stays empty.
 ADAFACE_API std::vector<Face> select_faces(std::vector<Face> faces, FaceSelection selection);
 
-// ---- Alignment
-// ---------------------------------------------------------------------------------------------------
+// ---- Alignment ----------------------------------------------------------------------------------
 
 inline constexpr int kCropSize = 112;
 
@@ -248,8 +243,7 @@ ADAFACE_API Transform alignment_transform(const std::array<Point, 5>& landmarks,
 ADAFACE_API Image align_face(const ImageView& image, const std::array<Point, 5>& landmarks,
                              Mode mode = Mode::standard);
 
-// ---- Embedding: AdaFace (Kim et al. 2022)
-// --------------------------------------------------------------------------
+// ---- Embedding: AdaFace (Kim et al. 2022) -------------------------------------------------------
 
 inline constexpr int kEmbeddingSize = 512;
 
@@ -309,8 +303,7 @@ class ADAFACE_API Embedder {
   std::unique_ptr<Session> session_;
 };
 
-// ---- Timing layer by layer
-// ---------------------------------------------------------------------------------------------------
+// ---- Timing layer by layer ----------------------------------------------------------------------
 
 // What a machine reaches at best on some number of threads, measured.
 struct MachineLimits {
@@ -372,8 +365,7 @@ struct ProfileOptions {
 // options out of range and for a network that the weights do not hold; corrupt.
 ADAFACE_API NetworkProfile profile_layers(const Weights& weights, const ProfileOptions& options = {});
 
-// ---- All of it
-// ---------------------------------------------------------------------------------------------------
+// ---- All of it ----------------------------------------------------------------------------------
 
 struct EmbeddedFace {
   Face face;

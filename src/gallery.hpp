@@ -34,8 +34,7 @@
 
 namespace adaface {
 
-// ---- The gallery file
-// --------------------------------------------------------------------------------------------------
+// ---- The gallery file ---------------------------------------------------------------------------
 
 // The network that embeddings were made with: only embeddings of one network can be compared.
 struct GalleryModel {
@@ -161,8 +160,7 @@ class ADAFACE_API Gallery {
   std::unique_ptr<State> state_;
 };
 
-// ---- Exchange
-// ----------------------------------------------------------------------------------------------------------
+// ---- Exchange -----------------------------------------------------------------------------------
 
 // csv: RFC 4180, one row a face, bytes of names as they are. jsonl: one object a line; names that are not
 // UTF-8 stand in hexadecimal under another key. npy: the embeddings alone, float32 {faces, 512}, and beside
@@ -184,8 +182,7 @@ struct ImportReport {
 // invalid_argument for another model, corrupt naming file and line.
 ADAFACE_API ImportReport import_faces(Gallery& gallery, const std::filesystem::path& path);
 
-// ---- Search
-// ------------------------------------------------------------------------------------------------------------
+// ---- Search -------------------------------------------------------------------------------------
 
 struct Match {
   std::size_t row;    // the number of embeddings added before it

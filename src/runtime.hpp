@@ -21,8 +21,7 @@ ADAFACE_API const char* version() noexcept;
 // gets.
 ADAFACE_API std::string build_info();
 
-// ---- Log
-// ---------------------------------------------------------------------------------------------------------
+// ---- Log ----------------------------------------------------------------------------------------
 
 enum class LogLevel { none, warning, info, debug };
 
@@ -35,8 +34,7 @@ using LogFunction = std::function<void(LogLevel level, std::string_view message)
 // appear. Returns when no call of the former function is running. Thread-safe.
 ADAFACE_API void set_log(LogLevel most, LogFunction function);
 
-// ---- Memory
-// ------------------------------------------------------------------------------------------------------
+// ---- Memory -------------------------------------------------------------------------------------
 
 // Where the engine's large memory comes from: pixels, activations, packed and transformed weights, the
 // working memory of detection: all whose size depends on a picture or a network. Small objects come from

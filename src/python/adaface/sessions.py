@@ -59,8 +59,8 @@ class Detector:
     weights: Weights, or the path of an .afw file, that hold MTCNN's.
     mode: "standard", the published networks with the published code's defects mended; "reference", the
         published pipeline number for number, where faces side by side hide one another.
-    min_face: smallest side of a face, in pixels; at least 12. Twice as large takes a quarter of the time.
-    pyramid_factor: between the sizes at which faces are looked for, in (0, 1).
+    min_face: smallest side of a face, in pixels; 12 to 65535. Twice as large takes a quarter of the time.
+    pyramid_factor: between the sizes at which faces are looked for, in (0, 0.99].
     score_thresholds: of P-Net, R-Net and O-Net, each in [0, 1).
     overlap_thresholds: intersection over union (over the smaller area for O-Net) above which the lower score
         is dropped, in (0, 1].
