@@ -1,5 +1,6 @@
-// The numbers that programs in C have compiled in: against tests/abi/adaface.txt, in which lines are added
-// and never changed within a major version (docs/stability.md).
+// The numbers that programs in C have compiled in, and the functions that they call: against
+// tests/abi/adaface.txt, in which lines are added and never changed within a major version
+// (docs/stability.md).
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
@@ -10,6 +11,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <string_view>
 
 #include "src/adaface.h"
 #include "tests/golden.h"
@@ -18,13 +20,35 @@ namespace {
 
 using Lines = std::set<std::string>;
 
-Lines recorded() {
+// "adaface_detect function", where other lines have numbers.
+constexpr std::string_view kFunction = " function";
+
+struct Record {
+  Lines numbers, functions;
+};
+
+Record recorded() {
   std::ifstream file(adaface::testing::source_root() / "tests/abi/adaface.txt");
   REQUIRE(file.good());
-  Lines lines;
+  Record record;
   for (std::string line; std::getline(file, line);)
-    if (!line.empty() && line[0] != '#') lines.insert(line);
-  return lines;
+    if (!line.empty() && line[0] != '#')
+      (line.ends_with(kFunction) ? record.functions : record.numbers).insert(line);
+  return record;
+}
+
+// The header without its comments.
+std::string header_code() {
+  std::ifstream file(adaface::testing::source_root() / "src/adaface.h");
+  const std::string header{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  REQUIRE(header.size() > 1000);
+  return std::regex_replace(header, std::regex(R"(/\*[\s\S]*?\*/)"), "");
+}
+
+void each(const std::string& text, const char* pattern, auto&& visit) {
+  const std::regex expression(pattern);
+  for (std::sregex_iterator match(text.begin(), text.end(), expression), end; match != end; ++match)
+    visit(*match);
 }
 
 Lines compiled() {
@@ -150,27 +174,33 @@ bool grown_from(const std::string& line, const Lines& then) {
 
 TEST_CASE("numbers, sizes and offsets are those that were recorded") {
   static_assert(sizeof(void*) == 8, "recorded for 64-bit systems");
-  const Lines now = compiled(), then = recorded();
+  const Lines now = compiled(), then = recorded().numbers;
   for (const std::string& line : then)
     CHECK_MESSAGE((now.contains(line) || has_grown(line)), "programs have compiled in: ", line);
   for (const std::string& line : now)
     CHECK_MESSAGE((then.contains(line) || grown_from(line, then)), "not in tests/abi/adaface.txt: ", line);
 }
 
+TEST_CASE("functions are those that were recorded") {
+  Lines now;
+  each(header_code(), R"(ADAFACE_API [\w\s*]*?\b(adaface_\w+)\()",
+       [&](const std::smatch& match) { now.insert(match[1].str().append(kFunction)); });
+  const Lines then = recorded().functions;
+  std::size_t marked = 0;
+  each(header_code(), R"(ADAFACE_API )", [&](const std::smatch&) { ++marked; });
+  CHECK(now.size() == marked);
+  CHECK(marked >= 39);
+  for (const std::string& line : then)
+    CHECK_MESSAGE(now.contains(line), "programs call, and src/adaface.h does not declare: ", line);
+  for (const std::string& line : now)
+    CHECK_MESSAGE(then.contains(line), "add to tests/abi/adaface.txt: ", line);
+}
+
 // Each enumerator and each struct of the header stands in the list above.
 TEST_CASE("nothing of the header is left out") {
-  std::ifstream file(adaface::testing::source_root() / "src/adaface.h");
-  const std::string header{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  REQUIRE(header.size() > 1000);
   Lines names;
   for (const std::string& line : compiled()) names.insert(line.substr(0, line.find(' ')));
-  // Comments end before what follows them; a field may share its line with others of its type.
-  const std::string code = std::regex_replace(header, std::regex(R"(/\*[\s\S]*?\*/)"), "");
-  const auto each = [](const std::string& text, const char* pattern, auto&& visit) {
-    const std::regex expression(pattern);
-    for (std::sregex_iterator match(text.begin(), text.end(), expression), end; match != end; ++match)
-      visit(*match);
-  };
+  const std::string code = header_code();
   int found = 0;
   each(code, R"((ADAFACE_\w+) = )", [&](const std::smatch& match) {
     ++found;
@@ -180,6 +210,7 @@ TEST_CASE("nothing of the header is left out") {
   found = 0;
   each(code, R"(typedef struct (\w+) \{([^}]*)\})", [&](const std::smatch& match) {
     ++found;
+    // A field may share its line with others of its type.
     const std::string type = match[1], body = match[2];
     CHECK_MESSAGE(names.contains(type), type);
     each(body, R"((?:\(\*(\w+)\)\()|(\w+)(?:\[\w+\])*[,;])", [&](const std::smatch& member) {
