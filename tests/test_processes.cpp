@@ -195,7 +195,8 @@ TEST_CASE("a process that loads the library, uses it and unloads it, again and a
           const int threads_before = entries("/proc/self/task");
           const auto resident = [] {
             ::malloc_trim(0);
-            long size = 0, pages = 0, of_files = 0;  // oneDNN's library stays, and more of it is met with time
+            long size = 0, pages = 0,
+                 of_files = 0;  // oneDNN's library stays, and more of it is met with time
             std::ifstream("/proc/self/statm") >> size >> pages >> of_files;
             return (pages - of_files) * 4;
           };
@@ -225,31 +226,21 @@ TEST_CASE("a process that loads the library, uses it and unloads it, again and a
 TEST_CASE("after loading, a filter that kills what executes, connects, forks or opens a file") {
   expected();
   for (const int threads : {1, 2}) {
-    CAPTURE(threads);
-    CHECK(in_child([&] {
-            auto sessions = std::make_unique<Work::Sessions>(work(), threads);
-            const std::vector<std::byte> file = encode_png(work().picture);
-            forbid_system_calls();
-            const Image picture = decode_image(file);
-            if (!(Work::run(*sessions, picture) == expected())) return 1;
-            sessions->embedder.prepare();
-            for (int i = 0; i < 12; ++i)
-              if (!(Work::run(*sessions, picture) == expected())) return 2;
-            sessions.reset();
-            return 0;
-          }) == "exit code 0");
-    CHECK(in_child([&] {
-            auto sessions = std::make_unique<Work::Sessions>(work(), threads);
-            const std::vector<std::byte> file = encode_png(work().picture);
-            allow_only_running();
-            const Image picture = decode_image(file);
-            if (!(Work::run(*sessions, picture) == expected())) return 1;
-            sessions->embedder.prepare();
-            for (int i = 0; i < 12; ++i)
-              if (!(Work::run(*sessions, picture) == expected())) return 2;
-            sessions.reset();
-            return 0;
-          }) == "exit code 0");
+    for (void (*const filter)() : {forbid_system_calls, allow_only_running}) {
+      CAPTURE(threads);
+      CHECK(in_child([&] {
+              auto sessions = std::make_unique<Work::Sessions>(work(), threads);
+              const std::vector<std::byte> file = encode_png(work().picture);
+              filter();
+              const Image picture = decode_image(file);
+              if (!(Work::run(*sessions, picture) == expected())) return 1;
+              sessions->embedder.prepare();
+              for (int i = 0; i < 12; ++i)
+                if (!(Work::run(*sessions, picture) == expected())) return 2;
+              sessions.reset();
+              return 0;
+            }) == "exit code 0");
+    }
   }
   // The filters do kill.
   CHECK(in_child([] {
