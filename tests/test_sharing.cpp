@@ -23,6 +23,13 @@ constexpr int kThreads = 24;
 // A picture of each thread's own, and what one thread finds in it. Under ThreadSanitizer a run takes twenty
 // times as long.
 #if defined(__SANITIZE_THREAD__)
+#define ADAFACE_THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ADAFACE_THREAD_SANITIZED 1
+#endif
+#endif
+#ifdef ADAFACE_THREAD_SANITIZED
 constexpr int kPictures = 3;
 #else
 constexpr int kPictures = kThreads;
