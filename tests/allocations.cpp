@@ -18,10 +18,10 @@
 #include <new>
 
 #if defined(__SANITIZE_ADDRESS__)
-#define ADAFACE_SANITIZED 1
+#define ADAFACE_ONLY_OPERATOR_NEW 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define ADAFACE_SANITIZED 1
+#define ADAFACE_ONLY_OPERATOR_NEW 1
 #endif
 #endif
 
@@ -136,7 +136,7 @@ void given_back(void* block) {
   bytes -= static_cast<std::int64_t>(::malloc_usable_size(block));
 }
 
-void* out_of_memory() {
+[[maybe_unused]] void* out_of_memory() {
   errno = ENOMEM;
   return nullptr;
 }
@@ -152,7 +152,7 @@ using adaface::testing::out_of_memory;
 using adaface::testing::refused;
 using adaface::testing::taken;
 
-#ifdef ADAFACE_SANITIZED
+#ifdef ADAFACE_ONLY_OPERATOR_NEW
 
 void* operator new(std::size_t size) {
   if (refused()) throw std::bad_alloc();

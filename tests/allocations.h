@@ -3,7 +3,8 @@
 // allocations.cpp has this for all its libraries, since a program's own definitions come first; oneDNN's and
 // OpenMP's requests are told apart by the frames above them.
 //
-// Under AddressSanitizer, which has malloc for itself, only operator new and mmap pass.
+// Under AddressSanitizer, which has malloc for itself, and with ADAFACE_ONLY_OPERATOR_NEW, only operator new
+// and mmap pass.
 #pragma once
 
 #include <cstdint>
