@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "src/adaface.hpp"
@@ -78,6 +79,20 @@ std::vector<Embedding> everything(int threads, PlanKind plan) {
 }
 
 }  // namespace
+
+TEST_CASE("each error code is called by its name") {
+  using enum ErrorCode;
+  const std::pair<ErrorCode, const char*> names[] = {{invalid_argument, "invalid_argument"},
+                                                     {not_found, "not_found"},
+                                                     {io, "io"},
+                                                     {corrupt, "corrupt"},
+                                                     {unsupported, "unsupported"},
+                                                     {limit, "limit"},
+                                                     {cancelled, "cancelled"},
+                                                     {out_of_memory, "out_of_memory"},
+                                                     {internal, "internal"}};
+  for (const auto& [code, name] : names) CHECK(std::string(to_string(code)) == name);
+}
 
 TEST_CASE("all large memory comes from the allocator and goes back to it") {
   for (PlanKind plan : {PlanKind::fast, PlanKind::small}) {
