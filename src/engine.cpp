@@ -1,4 +1,4 @@
-#include "src/adaface.hpp"
+#include "src/engine.h"
 
 namespace adaface {
 namespace {
@@ -10,6 +10,13 @@ DetectorOptions detection_of(const EngineOptions& options) {
 }
 
 }  // namespace
+
+std::vector<Embedding> embed_faces(Embedder& embedder, const ImageView& image, std::span<const Face> faces,
+                                   Mode mode) {
+  std::vector<Image> crops;
+  for (const Face& face : faces) crops.push_back(align_face(image, face.landmarks, mode));
+  return embedder.embed(std::vector<ImageView>(crops.begin(), crops.end()));
+}
 
 struct Engine::Session {
   Session(const Weights& model, const Weights& detector_weights, const EngineOptions& engine_options)
@@ -51,11 +58,8 @@ Embedder& Engine::embedder() {
 
 std::vector<EmbeddedFace> Engine::analyze(const ImageView& image) {
   const std::vector<Face> faces = select_faces(session_->detector.detect(image), session_->options.faces);
-  std::vector<Image> crops;
-  for (const Face& face : faces)
-    crops.push_back(align_face(image, face.landmarks, session_->options.detection.mode));
-  const std::vector<ImageView> views(crops.begin(), crops.end());
-  const std::vector<Embedding> embeddings = session_->embedder.embed(views);
+  const std::vector<Embedding> embeddings =
+      embed_faces(session_->embedder, image, faces, session_->options.detection.mode);
   std::vector<EmbeddedFace> result;
   for (std::size_t i = 0; i < faces.size(); ++i) result.push_back({faces[i], embeddings[i]});
   return result;

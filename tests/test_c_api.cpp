@@ -13,7 +13,7 @@
 #include "src/adaface.h"
 #include "src/adaface.hpp"
 #include "tests/golden.h"
-#include "tests/synthetic_weights.h"
+#include "tests/small_models.h"
 
 namespace {
 
@@ -22,16 +22,11 @@ using adaface::testing::Scratch;
 
 const Scratch scratch("c-api");
 
-std::string untrained(adaface::weights::Architecture architecture) {
-  const fs::path path = scratch.path / (std::string(to_string(architecture)) + ".afw");
-  if (!fs::exists(path)) adaface::testing::write_weights(architecture, path);
-  return path.string();
-}
 std::string model() {
-  return untrained(adaface::weights::Architecture::ir_18);
+  return adaface::testing::small_models().embedder.string();
 }
 std::string detector() {
-  return untrained(adaface::weights::Architecture::mtcnn);
+  return adaface::testing::small_models().detector.string();
 }
 std::string picture() {
   return (adaface::testing::source_root() / "tests/data/synthetic_faces/stranger.jpg").string();

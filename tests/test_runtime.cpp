@@ -18,7 +18,7 @@
 
 #include "src/adaface.hpp"
 #include "tests/golden.h"
-#include "tests/synthetic_weights.h"
+#include "tests/small_models.h"
 
 namespace {
 
@@ -26,12 +26,11 @@ namespace fs = std::filesystem;
 using namespace adaface;
 using adaface::testing::Scratch;
 
-const Scratch scratch("runtime");
-
-Weights untrained(weights::Architecture architecture) {
-  const fs::path path = scratch.path / (std::string(to_string(architecture)) + ".afw");
-  if (!fs::exists(path)) adaface::testing::write_weights(architecture, path);
-  return Weights::load(path);
+Weights model_weights() {
+  return Weights::load(adaface::testing::small_models().embedder);
+}
+Weights detector_weights() {
+  return Weights::load(adaface::testing::small_models().detector);
 }
 
 Image picture() {
@@ -69,8 +68,7 @@ struct Using {
 };
 
 std::vector<Embedding> everything(int threads, PlanKind plan) {
-  Engine engine(untrained(weights::Architecture::ir_18), untrained(weights::Architecture::mtcnn),
-                {.threads = threads, .plan = plan});
+  Engine engine(model_weights(), detector_weights(), {.threads = threads, .plan = plan});
   const Image image = picture();
   engine.detector().detect(image);
   const Image crop = resize_image(image, kCropSize, kCropSize);
@@ -165,8 +163,7 @@ TEST_CASE("an allocator is set while nothing of the other is in use, by any thre
 }
 
 TEST_CASE("progress rises from 0 to 1, on the calling thread") {
-  const Weights model = untrained(weights::Architecture::ir_18),
-                mtcnn = untrained(weights::Architecture::mtcnn);
+  const Weights model = model_weights(), mtcnn = detector_weights();
   const Image image = picture(), crop = resize_image(image, kCropSize, kCropSize);
   for (int threads : {1, 2}) {
     CAPTURE(threads);
@@ -203,8 +200,7 @@ TEST_CASE("progress rises from 0 to 1, on the calling thread") {
 }
 
 TEST_CASE("stopped anywhere, a session gives the same results afterwards") {
-  const Weights model = untrained(weights::Architecture::ir_18),
-                mtcnn = untrained(weights::Architecture::mtcnn);
+  const Weights model = model_weights(), mtcnn = detector_weights();
   const Image image = picture(), crop = resize_image(image, kCropSize, kCropSize);
   const std::vector<ImageView> crops(3, crop);
   // Untrained: every window is a face.
@@ -251,7 +247,7 @@ TEST_CASE("stopped anywhere, a session gives the same results afterwards") {
 }
 
 TEST_CASE("a batch on several threads stops within a crop") {
-  const Weights model = untrained(weights::Architecture::ir_18);
+  const Weights model = model_weights();
   const Image crop = resize_image(picture(), kCropSize, kCropSize);
   const std::vector<ImageView> crops(4, crop);
   Embedder embedder(model, {.threads = 2});
@@ -268,8 +264,8 @@ TEST_CASE("a batch on several threads stops within a crop") {
 }
 
 TEST_CASE("a log function that makes the engine speak, and a fork while others do") {
-  const fs::path path = scratch.path / "mtcnn.afw";
-  const Weights mtcnn = untrained(weights::Architecture::mtcnn);
+  const fs::path path = adaface::testing::small_models().detector;
+  const Weights mtcnn = detector_weights();
   int calls = 0;
   set_log(LogLevel::debug, [&](LogLevel, std::string_view) {
     ++calls;
@@ -304,7 +300,7 @@ TEST_CASE("the log: levels, and functions that throw") {
     messages.emplace_back(level, message);
     throw std::runtime_error("the reader's own trouble");
   });
-  Detector detector(untrained(weights::Architecture::mtcnn), {.threads = 1});
+  Detector detector(detector_weights(), {.threads = 1});
   detector.detect(picture());
   REQUIRE(messages.size() == 2);
   CHECK(messages[0].first == LogLevel::info);
@@ -314,10 +310,10 @@ TEST_CASE("the log: levels, and functions that throw") {
           [&](LogLevel level, std::string_view message) { messages.emplace_back(level, message); });
   detector.detect(picture());
   CHECK(messages.size() == 2);
-  Embedder embedder(untrained(weights::Architecture::ir_18), {.plan = PlanKind::small});
+  Embedder embedder(model_weights(), {.plan = PlanKind::small});
   CHECK(messages.size() == 4);
   CHECK(messages.back().second.find("f32, small") != std::string::npos);
   set_log(LogLevel::none, {});
-  untrained(weights::Architecture::mtcnn);
+  detector_weights();
   CHECK(messages.size() == 4);
 }

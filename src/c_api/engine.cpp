@@ -1,3 +1,4 @@
+#include "src/engine.h"
 #include "src/c_api/status.h"
 
 using namespace adaface;
@@ -34,13 +35,8 @@ void analyze(adaface_engine& session, const ImageView& image, adaface_face* face
              adaface_embedding* embeddings, std::size_t capacity, std::size_t& count) {
   const std::vector<Face> found = select_faces(session.engine.detector().detect(image), session.faces);
   const std::size_t wanted = std::min(found.size(), capacity);
-  std::vector<Image> crops;
-  if (embeddings)
-    for (std::size_t i = 0; i < wanted; ++i)
-      crops.push_back(align_face(image, found[i].landmarks, session.mode));
-  // Of none as well: then it only says that all is done.
-  const std::vector<Embedding> results =
-      session.engine.embedder().embed(std::vector<ImageView>(crops.begin(), crops.end()));
+  const std::vector<Embedding> results = embed_faces(
+      session.engine.embedder(), image, std::span(found).first(embeddings ? wanted : 0), session.mode);
   for (std::size_t i = 0; i < results.size(); ++i) write_embedding(results[i], embeddings[i]);
   if (faces)
     for (std::size_t i = 0; i < wanted; ++i) write_face(found[i], faces[i]);

@@ -37,18 +37,25 @@ T& required(T* pointer, const char* name) {
   return *pointer;
 }
 
+// The size that a caller's struct begins with. Throws invalid_argument below `first_size`, that of
+// version 1.0.
+template <typename Struct>
+std::size_t struct_size(const Struct& from, std::size_t first_size, const char* name) {
+  if (from.struct_size < first_size)
+    reject(name, "a struct_size of " + std::to_string(from.struct_size),
+           (std::to_string(first_size) + " or more").c_str());
+  return from.struct_size;
+}
+
 // A struct that the caller may have compiled against another version of the header: the defaults, overwritten
-// by as much as the caller knows. Throws invalid_argument for a size below `first_size`, that of version 1.0,
-// and unsupported where something is set that this version does not know.
+// by as much as the caller knows. Throws invalid_argument for a size that is too small, and unsupported where
+// something is set that this version does not know.
 template <typename Options>
 Options read_options(const Options* options, const Options& defaults, std::size_t first_size,
                      const char* name) {
   static_assert(std::is_trivially_copyable_v<Options>);
   if (!options) return defaults;
-  const std::size_t size = options->struct_size;
-  if (size < first_size)
-    reject(name, "a struct_size of " + std::to_string(size),
-           (std::to_string(first_size) + " or more").c_str());
+  const std::size_t size = struct_size(*options, first_size, name);
   Options known = defaults;
   std::memcpy(&known, options, std::min(size, sizeof known));
   const auto* bytes = reinterpret_cast<const unsigned char*>(options);

@@ -16,11 +16,8 @@ adaface_status adaface_weights_load(const char* path, adaface_weights** weights)
 adaface_status adaface_weights_get_info(const adaface_weights* weights, adaface_weights_info* info) {
   return c_api::guarded([&] {
     const WeightsInfo& from = c_api::required(weights, "weights").info;
-    const std::size_t size = c_api::required(info, "info").struct_size;
-    constexpr std::size_t kFirstSize = sizeof(adaface_weights_info);
-    if (size < kFirstSize)
-      c_api::reject("info", "a struct_size of " + std::to_string(size),
-                    (std::to_string(kFirstSize) + " or more").c_str());
+    const std::size_t size =
+        c_api::struct_size(c_api::required(info, "info"), sizeof(adaface_weights_info), "info");
     c_api::init_options(
         info, size,
         {size, from.architecture.c_str(), from.color.c_str(), from.storage.c_str(),

@@ -21,7 +21,7 @@ PYBIND11_MODULE(_adaface, module) {
   using namespace adaface::python;
   check_numpy();
   module.doc() = "The compiled part of the package adaface, and private to it.";
-  module.attr("__version__") = ADAFACE_VERSION;
+  module.attr("__version__") = adaface::version();
   add_errors(module);
   add_weights(module);
   add_images(module);
