@@ -18,9 +18,18 @@
  *
  * Threads.  Weights are immutable: any number of threads may use them. A detector, an embedder and an engine
  * are sessions: each belongs to one thread at a time, and many may run at once over the same weights.
- * Functions without a session may be called from any thread. Results do not depend on the number of threads.
- * A child of fork may make sessions and use its parent's, in which the calling thread does the work, unless
- * another thread was inside that session, or was making one, at the moment of the fork.
+ * Functions without a session may be called from any thread. Results do not depend on the number of threads
+ * or, on a CPU, on how crops are batched. A child of fork may make sessions and use its parent's, in which
+ * the calling thread does the work, unless another thread was inside that session, or was making one, at the
+ * moment of the fork.
+ *
+ * Devices.  A session computes on the CPU, or on the CUDA device that its options name. There the same call
+ * gives the same bits again, but a crop may differ from itself in another batch by rounding: sums are split
+ * in other ways. A device adds to what a session fails with: ADAFACE_UNSUPPORTED, naming the device, where
+ * the library was built without CUDA, or the machine has no driver for it or no such device;
+ * ADAFACE_OUT_OF_MEMORY; ADAFACE_INTERNAL, with what was being done and CUDA's message. CUDA does not outlive
+ * a fork: a child uses no session of its parent's that is on a device, and makes none if its parent has asked
+ * for devices (adaface_cuda_device_count, adaface_build_info) or made one.
  *
  * Options.  An options struct begins with its size, so that later versions can add to its end:
  *   adaface_detector_options options;
@@ -57,11 +66,11 @@ typedef enum adaface_status {
   ADAFACE_NOT_FOUND = 2,        /* a file or directory that does not exist */
   ADAFACE_IO = 3,               /* the system refused to read or write */
   ADAFACE_CORRUPT = 4,          /* a file that is not what its format promises */
-  ADAFACE_UNSUPPORTED = 5,      /* well formed, but something this build or CPU does not do */
+  ADAFACE_UNSUPPORTED = 5,      /* well formed, but something this build or machine does not do */
   ADAFACE_LIMIT = 6,            /* well formed, but larger than a limit that the caller can raise */
   ADAFACE_OUT_OF_MEMORY = 7,
   ADAFACE_CANCELLED = 8, /* the progress function asked to stop */
-  ADAFACE_INTERNAL = 9   /* a defect of the library */
+  ADAFACE_INTERNAL = 9   /* a defect of the library, or a failing device */
 } adaface_status;
 
 /* "ok", "invalid_argument", ...: stable, lower case. Of other values "unknown". Static. */
@@ -76,14 +85,36 @@ ADAFACE_API const char* adaface_last_error(void);
 /* "1.0.0". Static. */
 ADAFACE_API const char* adaface_version(void);
 
-/* Lines of "key: value" about the build and the kernels that this CPU gets. Writes at most `size` bytes, the
- * last of them 0, and returns the length of the whole text, as snprintf does; buffer may be NULL where size
- * is 0. Returns 0 when memory is short. */
+/* Lines of "key: value" about the build, the kernels that this CPU gets and the CUDA devices. Writes at most
+ * `size` bytes, the last of them 0, and returns the length of the whole text, as snprintf does; buffer may be
+ * NULL where size is 0. Returns 0 when memory is short. */
 ADAFACE_API size_t adaface_build_info(char* buffer, size_t size);
 
 /* The number of CPUs that this process may use, affinity and cgroup quota included: what `threads = 0` stands
  * for. */
 ADAFACE_API int adaface_available_cpus(void);
+
+/* Where a session computes. Among CUDA devices an index, 0 to 1023, says which, as the CUDA runtime numbers
+ * them. */
+typedef enum adaface_device_kind { ADAFACE_DEVICE_CPU = 0, ADAFACE_DEVICE_CUDA = 1 } adaface_device_kind;
+
+/* "cpu", "cuda" (that of index 0) or "cuda:N", as options take it: `device` becomes an adaface_device_kind.
+ */
+ADAFACE_API adaface_status adaface_parse_device(const char* text, int32_t* device, int32_t* device_index);
+
+typedef struct adaface_cuda_device_info {
+  size_t struct_size; /* in: sizeof(adaface_cuda_device_info) */
+  char name[256];     /* as its driver has it, and a 0 */
+  uint64_t memory_bytes;
+  int32_t device_index;                 /* for options */
+  int32_t compute_major, compute_minor; /* CUDA's compute capability */
+} adaface_cuda_device_info;
+
+/* The number of CUDA devices that a session can compute on. 0 where the library was built without CUDA, where
+ * there is no driver or no device, and when memory is short. */
+ADAFACE_API size_t adaface_cuda_device_count(void);
+/* Of one of them, in the order of their indices: `which` is less than adaface_cuda_device_count(). */
+ADAFACE_API adaface_status adaface_cuda_device_get_info(size_t which, adaface_cuda_device_info* info);
 
 typedef enum adaface_log_level {
   ADAFACE_LOG_NONE = 0,
@@ -209,6 +240,8 @@ typedef struct adaface_detector_options {
   double pyramid_factor;        /* 0.85, in (0, 0.99] */
   float score_thresholds[3];    /* 0.6, 0.7, 0.9: P-, R-, O-Net, each in [0, 1) */
   double overlap_thresholds[3]; /* 0.7 each, in (0, 1] */
+  int32_t device;               /* ADAFACE_DEVICE_CPU: an adaface_device_kind */
+  int32_t device_index;         /* 0 to 1023, of ADAFACE_DEVICE_CUDA */
 } adaface_detector_options;
 ADAFACE_API void adaface_detector_options_init(adaface_detector_options* options, size_t size);
 
@@ -251,7 +284,14 @@ typedef struct adaface_embedding {
   float norm;                         /* before normalisation: grows with image quality */
 } adaface_embedding;
 
-typedef enum adaface_precision { ADAFACE_F32 = 0, ADAFACE_BF16 = 1 } adaface_precision;
+/* Of the multiplications; sums are float32 in every case. On a CUDA device ADAFACE_F32 is TF32, which keeps
+ * 11 bits of each factor. */
+typedef enum adaface_precision {
+  ADAFACE_F32 = 0,
+  ADAFACE_BF16 = 1, /* 8 bits of each factor. ADAFACE_UNSUPPORTED on a CPU that does not multiply it */
+  ADAFACE_F16 = 2   /* 11 bits of each factor. ADAFACE_UNSUPPORTED on a CPU */
+} adaface_precision;
+/* Has no meaning on a CUDA device. */
 typedef enum adaface_plan {
   ADAFACE_PLAN_FAST = 0, /* three times the memory of a float32 file, the least time */
   ADAFACE_PLAN_SMALL = 1 /* little more than the file, for a third more time */
@@ -259,9 +299,12 @@ typedef enum adaface_plan {
 
 typedef struct adaface_embedder_options {
   size_t struct_size;
-  int32_t threads;   /* 0 to 1024; 0: adaface_available_cpus() */
-  int32_t precision; /* ADAFACE_F32; ADAFACE_BF16 is ADAFACE_UNSUPPORTED on a CPU that does not multiply it */
-  int32_t plan;      /* ADAFACE_PLAN_FAST */
+  int32_t threads;      /* 0 to 1024; 0: adaface_available_cpus() */
+  int32_t precision;    /* ADAFACE_F32 */
+  int32_t plan;         /* ADAFACE_PLAN_FAST */
+  int32_t reserved;     /* not read: in 1.0 it was padding, and may be anything */
+  int32_t device;       /* ADAFACE_DEVICE_CPU: an adaface_device_kind */
+  int32_t device_index; /* 0 to 1023, of ADAFACE_DEVICE_CUDA */
 } adaface_embedder_options;
 ADAFACE_API void adaface_embedder_options_init(adaface_embedder_options* options, size_t size);
 
@@ -304,6 +347,8 @@ typedef struct adaface_engine_options {
   int32_t precision; /* ADAFACE_F32 */
   int32_t plan;      /* ADAFACE_PLAN_FAST */
   const adaface_detector_options* detection; /* NULL: the defaults. Its mode also rules alignment */
+  int32_t device;       /* ADAFACE_DEVICE_CPU: an adaface_device_kind. detection's own is not read */
+  int32_t device_index; /* 0 to 1023, of ADAFACE_DEVICE_CUDA */
 } adaface_engine_options;
 ADAFACE_API void adaface_engine_options_init(adaface_engine_options* options, size_t size);
 

@@ -13,9 +13,17 @@
 //
 // Threads.  Weights are immutable and may be shared. Detector, Embedder and Engine are sessions: each belongs
 // to one thread at a time, and many may run at once over the same Weights. Free functions may be called from
-// any thread. Results do not depend on the number of threads or on how inputs are batched. A child of fork
-// may make sessions and use its parent's, in which the calling thread does the work, unless another thread
-// was inside that session, or was making one, at the moment of the fork.
+// any thread. Results do not depend on the number of threads or, on a CPU, on how inputs are batched. A child
+// of fork may make sessions and use its parent's, in which the calling thread does the work, unless another
+// thread was inside that session, or was making one, at the moment of the fork.
+//
+// Devices.  A session computes on the CPU, or on the CUDA device that its options name. There the same call
+// gives the same bits again, but a crop may differ from itself in another batch by rounding: sums are split
+// in other ways. A device adds to what a session throws: unsupported, naming the device, where the library
+// was built without CUDA, or the machine has no driver for it or no such device; out_of_memory; internal,
+// with what was being done and CUDA's message. CUDA does not outlive a fork: a child uses no session of its
+// parent's that is on a device, and makes none if its parent has asked for devices (cuda_devices,
+// check_device or build_info) or made one.
 //
 // Coordinates.  Pixels; x grows to the right, y downwards, (0, 0) is the centre of the top left pixel.
 #pragma once
@@ -39,11 +47,11 @@
 // meaning, in gallery.hpp too. (The soname counts the C interface.) A program that was compiled with another
 // number than its library is refused by the linker or at start, naming this symbol, where it would otherwise
 // read structs wrongly.
-extern "C" ADAFACE_API const char adaface_cpp_abi_1;
+extern "C" ADAFACE_API const char adaface_cpp_abi_2;
 
 namespace adaface {
 
-[[gnu::used]] ADAFACE_HIDDEN inline const char* const cpp_abi = &adaface_cpp_abi_1;
+[[gnu::used]] ADAFACE_HIDDEN inline const char* const cpp_abi = &adaface_cpp_abi_2;
 
 // standard: the published networks with the published code's defects mended (the default).
 // reference: the published pipeline number for number, defects included: the P-Net softmax runs over image
@@ -164,6 +172,39 @@ class ADAFACE_API Weights {
 // The number of CPUs that this process may use: affinity and cgroup quota included. At least 1.
 ADAFACE_API int available_cpus();
 
+// ---- Devices ------------------------------------------------------------------------------------
+
+enum class DeviceKind { cpu, cuda };
+
+// Where a session computes.
+struct Device {
+  DeviceKind kind = DeviceKind::cpu;
+  int index = 0;  // among CUDA devices, as the CUDA runtime numbers them; 0 to 1023. Not read for the CPU
+
+  bool operator==(const Device&) const = default;
+};
+
+// "cpu", "cuda" (that of index 0) or "cuda:N", with N as it is written without leading zeros. Throws
+// invalid_argument, naming the text.
+ADAFACE_API Device parse_device(std::string_view text);
+// "cpu", "cuda:0".
+ADAFACE_API std::string to_string(const Device& device);
+
+struct DeviceInfo {
+  Device device;
+  std::string name;  // as its driver has it
+  std::uint64_t memory_bytes = 0;
+  int compute_major = 0, compute_minor = 0;  // CUDA's compute capability
+};
+
+// The CUDA devices that a session can compute on, in the order of their indices. Empty where the library was
+// built without CUDA, and where there is no driver or no device.
+ADAFACE_API std::vector<DeviceInfo> cuda_devices();
+
+// What a session on it would throw before anything else: invalid_argument for an index out of range;
+// unsupported, with the reason, where this build or machine has no such device. The CPU always passes.
+ADAFACE_API void check_device(const Device& device);
+
 // ---- Long calls ---------------------------------------------------------------------------------
 
 // Told how much of a call is done, from 0 to 1 and never less than before; false asks it to stop, which it
@@ -199,11 +240,13 @@ struct DetectorOptions {
   // 1].
   std::array<double, 3> overlap_thresholds{0.7, 0.7, 0.7};
   int threads = 0;  // inside one image; 0 to 1024, 0: available_cpus()
+  Device device{};
 };
 
 class ADAFACE_API Detector {
  public:
-  // Throws invalid_argument when the weights are not MTCNN's or an option is out of range; corrupt.
+  // Throws invalid_argument when the weights are not MTCNN's or an option is out of range; corrupt;
+  // unsupported for a device that is not there.
   explicit Detector(const Weights& weights, const DetectorOptions& options = {});
   ~Detector();
   Detector(Detector&&) noexcept;
@@ -256,10 +299,12 @@ struct Embedding {
 // Cosine of the angle between two embeddings of the same model, in [-1, 1]; summed in double.
 ADAFACE_API double similarity(const Embedding& a, const Embedding& b);
 
-// Of the multiplications; sums are float32 in either case. bf16 keeps 8 bits of each factor: a third less
-// time, and a cosine to the float32 embedding of 0.9998 or more, so embeddings of both may stand in one
-// gallery.
-enum class Precision { f32, bf16 };
+// Of the multiplications; sums are float32 in every case. On a CPU bf16 keeps 8 bits of each factor: a third
+// less time, and a cosine to the float32 embedding of 0.9998 or more, so embeddings of both may stand in one
+// gallery; f16 is unsupported. On a CUDA device tensor cores multiply: f32 is TF32, which keeps 11 bits of
+// each factor and the range of float32; f16 (11 bits) and bf16 (8) also store weights and activations in 16
+// bits.
+enum class Precision { f32, bf16, f16 };
 
 // fast: weights are transformed for the fastest kernels and kept so, in about three times the memory of a
 // float32 file (one and a half with bf16). A single embedding pays for none of that: the first transforms
@@ -267,19 +312,20 @@ enum class Precision { f32, bf16 };
 // which costs them what the system takes to give the memory. Call prepare() to have it at once. A process
 // that may not use that much memory should plan small. small: little more memory than the weights' file; they
 // are transformed anew each time, for a third more time. With bf16 a copy of half the float32 weights
-// instead, at twice the time of the fast plan.
+// instead, at twice the time of the fast plan. On a CUDA device it has no meaning and changes nothing.
 enum class PlanKind { fast, small };
 
 struct EmbedderOptions {
   int threads = 0;  // 0 to 1024, 0: available_cpus()
   Precision precision = Precision::f32;
   PlanKind plan = PlanKind::fast;
+  Device device{};
 };
 
 class ADAFACE_API Embedder {
  public:
   // Throws invalid_argument when the weights are not an IR network's; corrupt; unsupported when the CPU does
-  // not multiply bf16.
+  // not multiply in this precision, and for a device that is not there.
   explicit Embedder(const Weights& weights, const EmbedderOptions& options = {});
   ~Embedder();
   Embedder(Embedder&&) noexcept;
@@ -358,11 +404,13 @@ struct ProfileOptions {
   PlanKind plan = PlanKind::fast;
   int threads = 0;       // inside the layers; 0 to 1024, 0: available_cpus()
   int repetitions = 10;  // rounds, >= 1
+  Device device{};       // cpu; any other is unsupported
 };
 
 // Times whole runs, every layer between its neighbours, every layer alone, and the machine's limits in turn,
 // round after round. Takes seconds, and up to a gigabyte while it lasts. Throws invalid_argument for
-// options out of range and for a network that the weights do not hold; corrupt.
+// options out of range and for a network that the weights do not hold; corrupt; unsupported for a device, and
+// for a precision that the CPU does not multiply in.
 ADAFACE_API NetworkProfile profile_layers(const Weights& weights, const ProfileOptions& options = {});
 
 // ---- All of it ----------------------------------------------------------------------------------
@@ -380,6 +428,7 @@ struct EngineOptions {
   int threads = 0;                       // replaces detection.threads; 0: available_cpus()
   Precision precision = Precision::f32;  // of the embedding
   PlanKind plan = PlanKind::fast;        // likewise
+  Device device{};                       // of both; replaces detection.device
 };
 
 class ADAFACE_API Engine {

@@ -1,3 +1,3 @@
 #include "src/adaface.hpp"
 
-const char adaface_cpp_abi_1 = 1;
+const char adaface_cpp_abi_2 = 1;

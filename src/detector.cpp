@@ -17,6 +17,7 @@ namespace {
 }
 
 const DetectorOptions& checked(const DetectorOptions& options) {
+  check_device(options.device);
   if (!(options.min_face >= 12 && options.min_face <= 65535))
     reject("min_face", options.min_face, "12 to 65535 pixels");
   // Closer to 1 the pyramid would have thousands of levels.
@@ -41,6 +42,9 @@ struct Detector::Session {
       throw Error(ErrorCode::invalid_argument, state->name + ": holds " +
                                                    std::string(to_string(file.info().architecture)) +
                                                    ", expected the detector's mtcnn");
+    // TODO(cuda): a cascade on options.device, which is there.
+    if (options.device.kind == DeviceKind::cuda)
+      throw Error(ErrorCode::unsupported, to_string(options.device) + ": detection not yet, expected cpu");
     warn_of_missing_threads(options.threads, pool);
     cascade.plan(*state);
   }

@@ -5,6 +5,7 @@
 #include "src/adaface.hpp"
 #include "src/image/view.h"
 #include "src/iresnet/iresnet.h"
+#include "src/nn/onednn.h"
 #include "src/nn/open_mp.h"
 #include "src/nn/progress.h"
 #include "src/nn/thread_pool.h"
@@ -36,6 +37,11 @@ void fill_input(const ImageView& crop, ChannelOrder order, float* planes) {
   }
 }
 
+const EmbedderOptions& checked(const EmbedderOptions& options) {
+  check_device(options.device);
+  return options;
+}
+
 Embedding normalised(const float* values) {
   double square = 0;
   for (int i = 0; i < kEmbeddingSize; ++i) square += static_cast<double>(values[i]) * values[i];
@@ -57,6 +63,10 @@ double similarity(const Embedding& a, const Embedding& b) {
 
 std::shared_ptr<const nn::Plan> plan_embedder(Weights::State& state, const EmbedderOptions& options,
                                               nn::ThreadPool& pool) {
+  if (options.precision == Precision::f16)
+    throw Error(ErrorCode::unsupported,
+                std::string("precision is f16, which a CPU does not compute in, expected f32") +
+                    (nn::onednn_has_bf16() ? " or bf16" : "") + ", or a CUDA device");
   // Parts for every thread that there could be: sessions of different thread counts then share one copy of
   // the packed weights, and more parts than threads cost nothing (32 against 1 on one thread: within 1 %).
   const nn::PlanOptions planning{.threads = std::max(pool.threads(), available_cpus()),
@@ -70,12 +80,15 @@ std::shared_ptr<const nn::Plan> plan_embedder(Weights::State& state, const Embed
 
 struct Embedder::Session {
   Session(const Weights& weights, const EmbedderOptions& options)
-      : state(weights.state()), pool(nn::thread_count(options.threads), nn::enter_worker_thread) {
+      : state(weights.state()), pool(nn::thread_count(checked(options).threads), nn::enter_worker_thread) {
     const weights::AfwInfo& info = state->file.info();
     if (info.architecture == weights::Architecture::mtcnn)
       throw Error(ErrorCode::invalid_argument,
                   state->name + ": holds mtcnn, expected an embedding network (ir_18 to ir_101)");
     order = info.color == weights::ColorOrder::bgr ? ChannelOrder::bgr : ChannelOrder::rgb;
+    // TODO(cuda): a plan on options.device, which is there, in any precision.
+    if (options.device.kind == DeviceKind::cuda)
+      throw Error(ErrorCode::unsupported, to_string(options.device) + ": embedding not yet, expected cpu");
     warn_of_missing_threads(options.threads, pool);
     plan = plan_embedder(*state, options, pool);
     sessions.push_back(plan->create_session(pool.threads()));

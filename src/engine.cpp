@@ -6,6 +6,7 @@ namespace {
 DetectorOptions detection_of(const EngineOptions& options) {
   DetectorOptions detection = options.detection;
   detection.threads = options.threads;
+  detection.device = options.device;
   return detection;
 }
 
@@ -24,7 +25,8 @@ struct Engine::Session {
         detector(detector_weights, detection_of(engine_options)),
         embedder(model, {.threads = engine_options.threads,
                          .precision = engine_options.precision,
-                         .plan = engine_options.plan}) {}
+                         .plan = engine_options.plan,
+                         .device = engine_options.device}) {}
 
   EngineOptions options;
   Detector detector;

@@ -228,12 +228,17 @@ std::shared_ptr<const nn::Plan> plan_to_profile(const Weights& weights, const Pr
     if (network != held) reject("network", network, held + ", which " + state.name + " holds");
     return plan_embedder(state, {.precision = options.precision, .plan = options.plan}, pool);
   }
-  if (options.precision != Precision::f32) reject("precision", "bf16", "f32, in which a detector computes");
+  if (options.precision != Precision::f32)
+    reject("precision", options.precision == Precision::f16 ? "f16" : "bf16",
+           "f32, in which a detector computes");
   if (options.plan != PlanKind::fast) reject("plan", "small", "fast, the only one of a detector");
   return mtcnn::plan_timed_net(state, network, options.side, pool);
 }
 
 NetworkProfile profile_layers(const Weights& weights, const ProfileOptions& options) {
+  if (options.device.kind != DeviceKind::cpu)
+    throw Error(ErrorCode::unsupported,
+                "device is " + to_string(options.device) + ", expected cpu, whose layers alone are timed");
   if (options.repetitions < 1) reject("repetitions", std::to_string(options.repetitions), "1 or more");
   nn::ThreadPool pool(nn::thread_count(options.threads), nn::enter_worker_thread);
   const std::shared_ptr<const nn::Plan> plan = plan_to_profile(weights, options, pool);

@@ -10,7 +10,8 @@
 namespace adaface {
 
 // The network that `options` name in these weights, planned for that pool. Throws invalid_argument for a
-// network that they do not hold, and for a batch, precision, plan or side that cannot be.
+// network that they do not hold, and for a batch, precision, plan or side that cannot be; unsupported for a
+// precision that this CPU does not have.
 std::shared_ptr<const nn::Plan> plan_to_profile(const Weights& weights, const ProfileOptions& options,
                                                 nn::ThreadPool& pool);
 

@@ -18,7 +18,7 @@ namespace adaface {
 ADAFACE_API const char* version() noexcept;
 
 // Lines of "key: value": version, compiler, oneDNN as built against and as loaded, the kernels that this CPU
-// gets.
+// gets, the CUDA devices or why there are none.
 ADAFACE_API std::string build_info();
 
 // ---- Log ----------------------------------------------------------------------------------------

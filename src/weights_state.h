@@ -34,7 +34,8 @@ struct Weights::State : std::enable_shared_from_this<Weights::State> {
   std::map<std::pair<std::string, nn::PlanOptions>, std::weak_ptr<const nn::Plan>> plans_;
 };
 
-// The embedding network of these weights, as all sessions over them share it. Precondition: they hold one.
+// The embedding network of these weights on the CPU, as all sessions over them share it. Throws unsupported
+// for a precision that this CPU does not have. Precondition: they hold one.
 std::shared_ptr<const nn::Plan> plan_embedder(Weights::State& state, const EmbedderOptions& options,
                                               nn::ThreadPool& pool);
 

@@ -230,7 +230,7 @@ TEST_CASE("a program of another C++ interface does not link, and names why") {
   const fs::path directory = example("cpp");
   const std::string line = command(directory / "compare.cpp", "g++ ");
   write(directory / "old.cpp",
-        "#define adaface_cpp_abi_1 adaface_cpp_abi_0\n" + read(directory / "compare.cpp"));
+        "#define adaface_cpp_abi_2 adaface_cpp_abi_0\n" + read(directory / "compare.cpp"));
   std::string old = line;
   for (std::size_t at = 0; (at = old.find("compare", at)) != old.npos; at += 3) old.replace(at, 7, "old");
   const Result result = installed().shell(old, directory);

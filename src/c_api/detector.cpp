@@ -13,7 +13,9 @@ adaface_detector_options default_detector_options() {
                                    defaults.min_face,
                                    defaults.pyramid_factor,
                                    {},
-                                   {}};
+                                   {},
+                                   static_cast<int32_t>(defaults.device.kind),
+                                   defaults.device.index};
   std::copy_n(defaults.score_thresholds.begin(), 3, options.score_thresholds);
   std::copy_n(defaults.overlap_thresholds.begin(), 3, options.overlap_thresholds);
   return options;
@@ -22,12 +24,13 @@ adaface_detector_options default_detector_options() {
 }  // namespace
 
 DetectorOptions detector_options(const adaface_detector_options* options) {
-  const adaface_detector_options known =
-      read_options(options, default_detector_options(), sizeof(adaface_detector_options), "detector options");
+  const adaface_detector_options known = read_options(
+      options, default_detector_options(), offsetof(adaface_detector_options, device), "detector options");
   DetectorOptions result{.mode = enumerator(known.mode, Mode::reference, "mode"),
                          .min_face = known.min_face,
                          .pyramid_factor = known.pyramid_factor,
-                         .threads = known.threads};
+                         .threads = known.threads,
+                         .device = device_of(known.device, known.device_index)};
   std::copy_n(known.score_thresholds, 3, result.score_thresholds.begin());
   std::copy_n(known.overlap_thresholds, 3, result.overlap_thresholds.begin());
   return result;

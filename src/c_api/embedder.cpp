@@ -9,16 +9,22 @@ namespace {
 
 adaface_embedder_options default_embedder_options() {
   const EmbedderOptions defaults;
-  return {sizeof(adaface_embedder_options), defaults.threads, static_cast<int32_t>(defaults.precision),
-          static_cast<int32_t>(defaults.plan)};
+  return {sizeof(adaface_embedder_options),
+          defaults.threads,
+          static_cast<int32_t>(defaults.precision),
+          static_cast<int32_t>(defaults.plan),
+          0,
+          static_cast<int32_t>(defaults.device.kind),
+          defaults.device.index};
 }
 
 EmbedderOptions embedder_options(const adaface_embedder_options* options) {
-  const adaface_embedder_options known =
-      read_options(options, default_embedder_options(), sizeof(adaface_embedder_options), "embedder options");
+  const adaface_embedder_options known = read_options(
+      options, default_embedder_options(), offsetof(adaface_embedder_options, device), "embedder options");
   return {.threads = known.threads,
-          .precision = enumerator(known.precision, Precision::bf16, "precision"),
-          .plan = enumerator(known.plan, PlanKind::small, "plan")};
+          .precision = enumerator(known.precision, Precision::f16, "precision"),
+          .plan = enumerator(known.plan, PlanKind::small, "plan"),
+          .device = device_of(known.device, known.device_index)};
 }
 
 Embedding embedding_of(const adaface_embedding& from) {

@@ -8,20 +8,26 @@ namespace {
 
 adaface_engine_options default_engine_options() {
   const EngineOptions defaults;
-  return {sizeof(adaface_engine_options),       defaults.threads,
-          static_cast<int32_t>(defaults.faces), static_cast<int32_t>(defaults.precision),
-          static_cast<int32_t>(defaults.plan),  nullptr};
+  return {sizeof(adaface_engine_options),
+          defaults.threads,
+          static_cast<int32_t>(defaults.faces),
+          static_cast<int32_t>(defaults.precision),
+          static_cast<int32_t>(defaults.plan),
+          nullptr,
+          static_cast<int32_t>(defaults.device.kind),
+          defaults.device.index};
 }
 
 // With the faces that are asked for: selection is done here, where the number of all is known.
 EngineOptions engine_options(const adaface_engine_options* options) {
-  const adaface_engine_options known =
-      read_options(options, default_engine_options(), sizeof(adaface_engine_options), "engine options");
+  const adaface_engine_options known = read_options(
+      options, default_engine_options(), offsetof(adaface_engine_options, device), "engine options");
   return {.detection = detector_options(known.detection),
           .faces = enumerator(known.faces, FaceSelection::best, "faces"),
           .threads = known.threads,
-          .precision = enumerator(known.precision, Precision::bf16, "precision"),
-          .plan = enumerator(known.plan, PlanKind::small, "plan")};
+          .precision = enumerator(known.precision, Precision::f16, "precision"),
+          .plan = enumerator(known.plan, PlanKind::small, "plan"),
+          .device = device_of(known.device, known.device_index)};
 }
 
 adaface_engine* make_engine(const Weights& model, const Weights& detector,

@@ -33,6 +33,40 @@ int adaface_available_cpus(void) {
   }
 }
 
+adaface_status adaface_parse_device(const char* text, int32_t* device, int32_t* device_index) {
+  return c_api::guarded([&] {
+    c_api::required(device, "device");
+    c_api::required(device_index, "device_index");
+    const Device parsed = parse_device(&c_api::required(text, "text"));
+    *device = static_cast<int32_t>(parsed.kind);
+    *device_index = parsed.index;
+  });
+}
+
+size_t adaface_cuda_device_count(void) {
+  try {
+    return cuda_devices().size();
+  } catch (...) {
+    return 0;
+  }
+}
+
+adaface_status adaface_cuda_device_get_info(size_t which, adaface_cuda_device_info* info) {
+  return c_api::guarded([&] {
+    const std::size_t size =
+        c_api::struct_size(c_api::required(info, "info"), sizeof(adaface_cuda_device_info), "info");
+    const std::vector<DeviceInfo> devices = cuda_devices();
+    if (which >= devices.size())
+      c_api::reject("which", std::to_string(which),
+                    ("less than " + std::to_string(devices.size()) + ", the number of CUDA devices").c_str());
+    const DeviceInfo& from = devices[which];
+    adaface_cuda_device_info known{
+        size, {}, from.memory_bytes, from.device.index, from.compute_major, from.compute_minor};
+    from.name.copy(known.name, sizeof known.name - 1);
+    c_api::init_options(info, size, known);
+  });
+}
+
 adaface_status adaface_set_log(adaface_log_level most, adaface_log function, void* user) {
   return c_api::guarded([&] {
     const LogLevel level = c_api::enumerator(most, LogLevel::debug, "most");

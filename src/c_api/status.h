@@ -85,6 +85,11 @@ Enum enumerator(int value, Enum last, const char* name) {
 }
 
 ImageView view_of(const adaface_image_view* view, const char* name);
+// Throws invalid_argument, in a session's name for its options.
+inline Device device_of(int device, int index) {
+  return {.kind = enumerator(device, DeviceKind::cuda, "device"), .index = index};
+}
+
 DetectorOptions detector_options(const adaface_detector_options* options);
 std::array<Point, 5> points_of(const float landmarks[5][2]);
 void write_face(const Face& face, adaface_face& to);
