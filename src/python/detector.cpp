@@ -13,13 +13,15 @@ namespace py = pybind11;
 
 std::unique_ptr<Detector> make_detector(const Weights& weights, const std::string& mode, double min_face,
                                         double pyramid_factor, const std::array<float, 3>& score_thresholds,
-                                        const std::array<double, 3>& overlap_thresholds, int threads) {
+                                        const std::array<double, 3>& overlap_thresholds, int threads,
+                                        const std::string& device) {
   const DetectorOptions options{.mode = mode_from(mode),
                                 .min_face = min_face,
                                 .pyramid_factor = pyramid_factor,
                                 .score_thresholds = score_thresholds,
                                 .overlap_thresholds = overlap_thresholds,
-                                .threads = threads};
+                                .threads = threads,
+                                .device = parse_device(device)};
   const py::gil_scoped_release unlocked;
   auto detector = std::make_unique<Detector>(weights, options);
   detector->on_progress(stop_by_signal());
@@ -55,7 +57,7 @@ void add_detector(py::module_& module) {
   py::class_<Detector>(module, "Detector")
       .def(py::init(&make_detector), py::arg("weights"), py::arg("mode"), py::arg("min_face"),
            py::arg("pyramid_factor"), py::arg("score_thresholds"), py::arg("overlap_thresholds"),
-           py::arg("threads"))
+           py::arg("threads"), py::arg("device"))
       .def("detect", &detect, py::arg("image"), py::arg("faces"), py::arg("bgr"));
 }
 

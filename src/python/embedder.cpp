@@ -13,9 +13,11 @@ namespace {
 namespace py = pybind11;
 
 std::unique_ptr<Embedder> make_embedder(const Weights& weights, int threads, const std::string& precision,
-                                        const std::string& plan) {
-  const EmbedderOptions options{
-      .threads = threads, .precision = precision_from(precision), .plan = plan_from(plan)};
+                                        const std::string& plan, const std::string& device) {
+  const EmbedderOptions options{.threads = threads,
+                                .precision = precision_from(precision),
+                                .plan = plan_from(plan),
+                                .device = parse_device(device)};
   const py::gil_scoped_release unlocked;
   auto embedder = std::make_unique<Embedder>(weights, options);
   embedder->on_progress(stop_by_signal());
@@ -51,7 +53,7 @@ py::tuple embed(Embedder& embedder, const py::sequence& crops, bool bgr) {
 void add_embedder(py::module_& module) {
   py::class_<Embedder>(module, "Embedder")
       .def(py::init(&make_embedder), py::arg("weights"), py::arg("threads"), py::arg("precision"),
-           py::arg("plan"))
+           py::arg("plan"), py::arg("device"))
       .def("prepare", &Embedder::prepare, py::call_guard<py::gil_scoped_release>())
       .def("embed", &embed, py::arg("crops"), py::arg("bgr"));
 }

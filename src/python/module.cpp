@@ -15,6 +15,20 @@ void check_numpy() {
 #endif
 }
 
+// (name of the device, its own name, memory in bytes, compute capability) of each.
+py::list cuda_devices() {
+  std::vector<adaface::DeviceInfo> devices;
+  {
+    const py::gil_scoped_release unlocked;
+    devices = adaface::cuda_devices();
+  }
+  py::list result;
+  for (const adaface::DeviceInfo& info : devices)
+    result.append(py::make_tuple(adaface::to_string(info.device), info.name, info.memory_bytes,
+                                 py::make_tuple(info.compute_major, info.compute_minor)));
+  return result;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_adaface, module) {
@@ -28,4 +42,5 @@ PYBIND11_MODULE(_adaface, module) {
   add_detector(module);
   add_embedder(module);
   module.def("available_cpus", &adaface::available_cpus);
+  module.def("cuda_devices", &cuda_devices);
 }

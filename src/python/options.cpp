@@ -32,7 +32,8 @@ FaceSelection selection_from(const std::string& name) {
 }
 
 Precision precision_from(const std::string& name) {
-  return named<Precision>("precision", name, {{"f32", Precision::f32}, {"bf16", Precision::bf16}});
+  return named<Precision>("precision", name,
+                          {{"f32", Precision::f32}, {"bf16", Precision::bf16}, {"f16", Precision::f16}});
 }
 
 PlanKind plan_from(const std::string& name) {

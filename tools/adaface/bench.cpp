@@ -89,14 +89,14 @@ Weights weights_to_time(const Arguments& arguments) {
 
 void bench_layers(const Arguments& arguments, const Weights& weights, const std::string& network) {
   try {
-    const NetworkProfile profile = profile_layers(
-        weights, {.network = network,
-                  .side = arguments.side,
-                  .batch = arguments.batch,
-                  .precision = arguments.precision == "bf16" ? Precision::bf16 : Precision::f32,
-                  .plan = arguments.plan == "small" ? PlanKind::small : PlanKind::fast,
-                  .threads = arguments.thread_count(),
-                  .repetitions = arguments.repetitions});
+    const NetworkProfile profile =
+        profile_layers(weights, {.network = network,
+                                 .side = arguments.side,
+                                 .batch = arguments.batch,
+                                 .precision = arguments.arithmetic(),
+                                 .plan = arguments.plan == "small" ? PlanKind::small : PlanKind::fast,
+                                 .threads = arguments.thread_count(),
+                                 .repetitions = arguments.repetitions});
     arguments.json ? print_layers_json(network, profile) : print_layers(network, profile);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::invalid_argument || error.code() == ErrorCode::unsupported)
@@ -162,6 +162,8 @@ void add_bench(CLI::App& app, int& exit_code) {
                kLayerColumns);
   verb->callback([arguments, &exit_code] {
     check_run_options(*arguments);
+    if (arguments->computing_device().kind != DeviceKind::cpu)
+      throw UsageError("--device " + arguments->device + ": bench times the CPU alone, expected cpu");
     arguments->image.empty() ? bench_network(*arguments) : bench_detection(*arguments);
     exit_code = kDone;
   });

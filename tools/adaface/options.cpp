@@ -27,6 +27,11 @@ FaceSelection Options::selection(FaceSelection fallback) const {
   return faces == "all" ? FaceSelection::all : fallback;
 }
 
+Precision Options::arithmetic() const {
+  if (precision == "bf16") return Precision::bf16;
+  return precision == "f16" ? Precision::f16 : Precision::f32;
+}
+
 void add_inputs(CLI::App& app, Options& options) {
   app.add_option("pictures", options.inputs, "Files, or directories of .jpg .jpeg .png .bmp")
       ->type_name("IMAGE|DIR")
@@ -42,14 +47,15 @@ void add_run_options(CLI::App& app, Options& options) {
   app.add_option("--threads", options.threads, "Threads; default: the CPUs this process may use")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
-  app.add_option("--device", options.device, "Where to compute: cpu or cuda[:N] (default cpu)")
+  app.add_option("--device", options.device,
+                 "Where to compute: cpu, or cuda[:N] where that is built in and there (default cpu)")
       ->type_name("D");
 }
 
 void add_embedding_options(CLI::App& app, Options& options) {
   app.add_option("--precision", options.precision,
-                 "Arithmetic of the embedding: f32, or bf16 where the CPU has it (default f32)")
-      ->check(CLI::IsMember({"f32", "bf16"}))
+                 "Arithmetic of the embedding: f32, bf16 where the CPU has it, or f16 on cuda (default f32)")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->type_name("P");
   app.add_option("--plan", options.plan,
                  "fast, or small: a third of the memory for a third more time (default fast)")
@@ -108,29 +114,39 @@ Weights load_detector(const Options& options) {
 }
 
 void check_run_options(const Options& options) {
-  if (options.device != "cpu") {
-    const bool cuda = options.device == "cuda" || options.device.starts_with("cuda:");
-    throw UsageError("--device " + options.device +
-                     (cuda ? ": built without CUDA, expected cpu" : ": expected cpu or cuda[:N]"));
+  Device device;
+  try {
+    device = options.computing_device();
+  } catch (const Error&) {
+    throw UsageError("--device " + printable(options.device) +
+                     ": expected cpu, cuda or cuda:N, N from 0 to 1023");
+  }
+  try {
+    check_device(device);
+  } catch (const Error& error) {
+    throw UsageError("--device " + std::string(error.what()));  // which begins with its name
   }
 }
 
 Detector make_detector(const Weights& weights, const Options& options, int threads) {
   return usable([&] {
-    return Detector(weights,
-                    {.mode = options.detection_mode(), .min_face = options.min_face, .threads = threads});
+    return Detector(weights, {.mode = options.detection_mode(),
+                              .min_face = options.min_face,
+                              .threads = threads,
+                              .device = options.computing_device()});
   });
 }
 
 Embedder make_embedder(const Weights& weights, const Options& options, int threads) {
   const EmbedderOptions embedding{.threads = threads,
-                                  .precision = options.precision == "bf16" ? Precision::bf16 : Precision::f32,
-                                  .plan = options.plan == "small" ? PlanKind::small : PlanKind::fast};
+                                  .precision = options.arithmetic(),
+                                  .plan = options.plan == "small" ? PlanKind::small : PlanKind::fast,
+                                  .device = options.computing_device()};
   try {
     return Embedder(weights, embedding);
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::unsupported && embedding.precision == Precision::bf16)
-      throw UsageError("--precision bf16: " + std::string(error.what()));
+    if (error.code() == ErrorCode::unsupported && embedding.precision != Precision::f32)
+      throw UsageError("--precision " + options.precision + ": " + error.what());
     throw ModelError(error.what());
   }
 }

@@ -50,6 +50,9 @@ struct Options {
   Mode detection_mode() const { return mode == "reference" ? Mode::reference : Mode::standard; }
   // `fallback` where --faces was not given.
   FaceSelection selection(FaceSelection fallback) const;
+  Precision arithmetic() const;
+  // Throws invalid_argument for text that names none.
+  Device computing_device() const { return parse_device(device); }
   int thread_count() const { return threads > 0 ? threads : available_cpus(); }
 };
 
@@ -66,7 +69,7 @@ void add_model_option(CLI::App& app, Options& options);        // --model
 // $ADAFACE_HOME, else $XDG_DATA_HOME/adaface, else ~/.local/share/adaface.
 std::filesystem::path data_directory();
 
-// Throw ModelError; UsageError for a device that this build does not have.
+// Throw ModelError; UsageError for a device that this build or machine does not have.
 Weights load_model(const Options& options);
 Weights load_detector(const Options& options);
 void check_run_options(const Options& options);

@@ -22,15 +22,22 @@ empty result.
 Threads. Calls that read files or compute let other Python threads run meanwhile. A Detector and an Embedder
 run one call at a time, and an Engine has one of each: any number of Python threads may share them and wait
 for each other. To run several at once make several, over the same Weights, which then share the memory of the
-model. Results do not depend on threads, nor on how crops are batched.
+model. Results do not depend on threads, nor, on a CPU, on how crops are batched.
+
+Devices. Engines compute on the CPU, or on the CUDA device that ``device`` names: "cuda", or "cuda:1" for the
+second one. cuda_devices() tells which there are; of others, and where the package was built without CUDA, an
+UnsupportedError says so. On a device the same call gives the same bits again, but a crop may differ from
+itself in another batch by rounding.
 
 Ctrl-C stops a long call, as does whatever a signal handler raises; the engine can be used again.
 
 Processes. Make engines after a fork, or start processes by "spawn" or "forkserver": a call in a child raises
 RuntimeError where the engine was made by its parent. Weights may be loaded before and used after. Engines
-cannot be pickled; results and WeightsInfo can.
+cannot be pickled; results and WeightsInfo can. CUDA does not outlive a fork: no child uses it whose parent has
+made an engine on a device or called cuda_devices().
 """
 from ._adaface import __version__, available_cpus as _available_cpus
+from .devices import DeviceInfo, cuda_devices
 from .engine import Engine
 from .errors import (CancelledError, CorruptError, Error, FileError, InternalError, InvalidArgumentError,
                      LimitError, NotFoundError, OutOfMemoryError, UnsupportedError)
@@ -46,9 +53,9 @@ def available_cpus() -> int:
 
 
 __all__ = [
-    'CROP_SIZE', 'CancelledError', 'CorruptError', 'Detector', 'EMBEDDING_SIZE', 'EmbeddedFace',
-    'Embedder', 'Embedding', 'Embeddings', 'Engine', 'Error', 'Face', 'FileError', 'InternalError',
-    'InvalidArgumentError', 'LimitError', 'NotFoundError', 'OutOfMemoryError', 'TensorInfo',
+    'CROP_SIZE', 'CancelledError', 'CorruptError', 'Detector', 'DeviceInfo', 'EMBEDDING_SIZE',
+    'EmbeddedFace', 'Embedder', 'Embedding', 'Embeddings', 'Engine', 'Error', 'Face', 'FileError',
+    'InternalError', 'InvalidArgumentError', 'LimitError', 'NotFoundError', 'OutOfMemoryError', 'TensorInfo',
     'UnsupportedError', 'Weights', 'WeightsInfo', '__version__', 'align_face', 'available_cpus',
-    'decode_image', 'info', 'read_image', 'similarity', 'write_image',
+    'cuda_devices', 'decode_image', 'info', 'read_image', 'similarity', 'write_image',
 ]

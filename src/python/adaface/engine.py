@@ -21,6 +21,7 @@ class Engine:
         pictures are read with apply_orientation=False.
     faces: which faces detect() and analyze() return: "all", the "largest" (box area) or the "best" (score).
     threads: 0 to 1024, 0: available_cpus().
+    device: "cpu", "cuda" or "cuda:N", of detection and embedding.
     precision, plan: of the embedding, as Embedder has them.
     min_face, pyramid_factor, score_thresholds, overlap_thresholds: of the detection, as Detector has them.
 
@@ -38,15 +39,16 @@ class Engine:
                  faces: FaceSelection = 'all', threads: int = 0, precision: Precision = 'f32',
                  plan: PlanKind = 'fast', min_face: float = 20, pyramid_factor: float = 0.85,
                  score_thresholds: Three = (0.6, 0.7, 0.9),
-                 overlap_thresholds: Three = (0.7, 0.7, 0.7)) -> None:
+                 overlap_thresholds: Three = (0.7, 0.7, 0.7), device: str = 'cpu') -> None:
         if faces not in ('all', 'largest', 'best'):
             raise ValueError(f'faces is "{faces}", expected "all" or "largest" or "best"')
         self._mode: Mode = mode
         self._faces: FaceSelection = faces
         self.detector = Detector(detector, mode=mode, min_face=min_face, pyramid_factor=pyramid_factor,
                                  score_thresholds=score_thresholds, overlap_thresholds=overlap_thresholds,
-                                 threads=threads)
-        self.embedder = Embedder(model, threads=threads, precision=precision, plan=plan)
+                                 threads=threads, device=device)
+        self.embedder = Embedder(model, threads=threads, precision=precision, plan=plan,
+                                 device=device)
 
     def detect(self, image: Image, *, bgr: bool = False) -> list[Face]:
         """The faces of an image in descending score; none is an empty list.

@@ -34,7 +34,7 @@ class CorruptError(Error, ValueError):
 
 
 class UnsupportedError(Error, NotImplementedError):
-    """Well formed, but something that this build or this CPU does not do."""
+    """Well formed, but something that this build or this machine does not do."""
 
     code = 'unsupported'
 
@@ -58,7 +58,7 @@ class OutOfMemoryError(Error, MemoryError):
 
 
 class InternalError(Error, RuntimeError):
-    """A defect of this library."""
+    """A defect of this library, or a failing device."""
 
     code = 'internal'
 

@@ -16,7 +16,7 @@ from .images import Image, Mode
 from .weights import WeightsOrPath, loaded
 
 FaceSelection = Literal['all', 'largest', 'best']
-Precision = Literal['f32', 'bf16']
+Precision = Literal['f32', 'bf16', 'f16']
 PlanKind = Literal['fast', 'small']
 Three = Tuple[float, float, float]
 
@@ -65,18 +65,21 @@ class Detector:
     overlap_thresholds: intersection over union (over the smaller area for O-Net) above which the lower score
         is dropped, in (0, 1].
     threads: inside one image; 0 to 1024, 0: available_cpus().
+    device: "cpu", "cuda" or "cuda:N".
 
     Any number of Python threads may share a Detector; their calls take turns. Raises InvalidArgumentError for
-    other weights and for options out of range, and as Weights.
+    other weights and for options out of range, UnsupportedError for a device that is not there, and as
+    Weights.
     """
 
     def __init__(self, weights: WeightsOrPath, *, mode: Mode = 'standard', min_face: float = 20,
                  pyramid_factor: float = 0.85, score_thresholds: Three = (0.6, 0.7, 0.9),
-                 overlap_thresholds: Three = (0.7, 0.7, 0.7), threads: int = 0) -> None:
+                 overlap_thresholds: Three = (0.7, 0.7, 0.7), threads: int = 0,
+                 device: str = 'cpu') -> None:
         self._session = _adaface.Detector(
             loaded(weights)._weights, mode, float(min_face), float(pyramid_factor),
             _three('score_thresholds', score_thresholds), _three('overlap_thresholds', overlap_thresholds),
-            operator.index(threads))
+            operator.index(threads), device)
         self._turn = _Turn('Detector')
 
     def detect(self, image: Image, *, faces: FaceSelection = 'all', bgr: bool = False) -> list[Face]:
@@ -97,19 +100,23 @@ class Embedder:
     weights: Weights, or the path of an .afw file, that hold an IR network's.
     threads: 0 to 1024, 0: available_cpus(). One crop: threads work inside its layers; several: crops are
         spread over them.
-    precision: of the multiplications, "f32" or "bf16". bf16 takes a third less time, and the cosine between
-        both is 0.9998 or more, so embeddings of both may be compared.
+    precision: of the multiplications, "f32", "bf16" or "f16". On a CPU bf16 takes a third less time, and the
+        cosine between both is 0.9998 or more, so embeddings of both may be compared; f16 is for CUDA devices,
+        where f32 is TF32: 11 bits of each factor.
     plan: "fast", in about three times the memory of a float32 file (one and a half with bf16), or "small", in
-        little more than the file takes and a third more time (twice the time with bf16).
+        little more than the file takes and a third more time (twice the time with bf16). Without meaning on a
+        CUDA device.
+    device: "cpu", "cuda" or "cuda:N".
 
     Any number of Python threads may share an Embedder; their calls take turns. Raises InvalidArgumentError
-    for other weights and for options out of range, UnsupportedError when the CPU does not multiply bf16,
-    CorruptError, and as Weights.
+    for other weights and for options out of range, UnsupportedError when the CPU does not multiply in this
+    precision and for a device that is not there, CorruptError, and as Weights.
     """
 
     def __init__(self, weights: WeightsOrPath, *, threads: int = 0, precision: Precision = 'f32',
-                 plan: PlanKind = 'fast') -> None:
-        self._session = _adaface.Embedder(loaded(weights)._weights, operator.index(threads), precision, plan)
+                 plan: PlanKind = 'fast', device: str = 'cpu') -> None:
+        self._session = _adaface.Embedder(loaded(weights)._weights, operator.index(threads), precision, plan,
+                                          device)
         self._turn = _Turn('Embedder')
 
     def prepare(self) -> None:
@@ -130,7 +137,8 @@ class Embedder:
         """Embeds aligned faces, as align_face makes them.
 
         crops: one, uint8 of shape (112, 112, 3), gives an Embedding; several, a sequence of such or an array
-            of shape (N, 112, 112, 3), give Embeddings. The result is the same bits however crops are batched.
+            of shape (N, 112, 112, 3), give Embeddings. On a CPU the result is the same bits however crops are
+            batched.
         bgr: the crops' channels are in OpenCV's order. What the network was trained on does not matter here:
             its weights know.
 
