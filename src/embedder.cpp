@@ -65,8 +65,8 @@ std::shared_ptr<const nn::Plan> plan_embedder(Weights::State& state, const Embed
                                               nn::ThreadPool& pool) {
   if (options.precision == Precision::f16)
     throw Error(ErrorCode::unsupported,
-                std::string("precision is f16, which a CPU does not compute in, expected f32") +
-                    (nn::onednn_has_bf16() ? " or bf16" : "") + ", or a CUDA device");
+                std::string("precision is f16, which is for CUDA devices, expected f32 ") +
+                    (nn::onednn_has_bf16() ? "or bf16 " : "") + "on this CPU");
   // Parts for every thread that there could be: sessions of different thread counts then share one copy of
   // the packed weights, and more parts than threads cost nothing (32 against 1 on one thread: within 1 %).
   const nn::PlanOptions planning{.threads = std::max(pool.threads(), available_cpus()),

@@ -95,7 +95,7 @@ TEST_CASE("versions of header and library agree") {
   CHECK(adaface_build_info(text.data(), text.size()) == length);
   const std::string info(text.data());
   CHECK(info.size() == length);
-  for (const char* key : {"version: " ADAFACE_VERSION "\n", "compiler: ", "onednn: ", "kernels: "})
+  for (const char* key : {"version: " ADAFACE_VERSION "\n", "compiler: ", "onednn: ", "kernels: ", "cuda: "})
     CHECK(info.find(key) != std::string::npos);
   char small[8] = "zzzzzzz";
   CHECK(adaface_build_info(small, sizeof small) == length);
@@ -362,7 +362,7 @@ TEST_CASE("options of another size") {
   later.added[1] = 1;
   adaface_detector* untouched = nullptr;
   CHECK(adaface_detector_create(weights.get, &later.known, &untouched) == ADAFACE_UNSUPPORTED);
-  later.known.struct_size = sizeof later.known - 1;
+  later.known.struct_size = offsetof(adaface_detector_options, device) - 1;
   CHECK(adaface_detector_create(weights.get, &later.known, &untouched) == ADAFACE_INVALID_ARGUMENT);
   later.known.struct_size = 0;
   CHECK(adaface_detector_create(weights.get, &later.known, &untouched) == ADAFACE_INVALID_ARGUMENT);
@@ -372,6 +372,118 @@ TEST_CASE("options of another size") {
   std::memset(&later, 0xFF, sizeof later);
   adaface_detector_options_init(&later.known, offsetof(adaface_detector_options, min_face));
   CHECK(std::isnan(later.known.min_face));
+}
+
+// What callers have compiled in that know no devices.
+TEST_CASE("options as version 1.0 had them") {
+  WeightsHandle nets, faces;
+  REQUIRE(adaface_weights_load(model().c_str(), &nets.get) == ADAFACE_OK);
+  REQUIRE(adaface_weights_load(detector().c_str(), &faces.get) == ADAFACE_OK);
+  adaface_detector_options detection = easily_pleased();
+  adaface_embedder_options embedding;
+  adaface_engine_options all;
+  adaface_embedder_options_init(&embedding, sizeof embedding);
+  adaface_engine_options_init(&all, sizeof all);
+  all.detection = &detection;
+  // What lies behind them is another's, and so is what was padding.
+  detection.device = embedding.reserved = embedding.device = all.device = -1;
+  detection.device_index = embedding.device_index = all.device_index = -1;
+  const auto create = [&](std::size_t less) {
+    detection.struct_size = 72 - less;
+    embedding.struct_size = 24 - less;
+    all.struct_size = 32 - less;
+    DetectorHandle d;
+    EmbedderHandle e;
+    EngineHandle g;
+    const adaface_status status = adaface_detector_create(faces.get, &detection, &d.get);
+    CHECK(adaface_embedder_create(nets.get, &embedding, &e.get) == status);
+    CHECK(adaface_engine_create(nets.get, faces.get, &all, &g.get) == status);
+    return status;
+  };
+  CHECK(create(0) == ADAFACE_OK);
+  CHECK(create(1) == ADAFACE_INVALID_ARGUMENT);
+}
+
+TEST_CASE("CUDA devices are those of the C++ interface") {
+  const std::vector<adaface::DeviceInfo> expected = adaface::cuda_devices();
+  REQUIRE(adaface_cuda_device_count() == expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    adaface_cuda_device_info info{};
+    info.struct_size = sizeof info;
+    REQUIRE(adaface_cuda_device_get_info(i, &info) == ADAFACE_OK);
+    CHECK(info.name == expected[i].name);
+    CHECK(info.memory_bytes == expected[i].memory_bytes);
+    CHECK(info.device_index == expected[i].device.index);
+    CHECK(info.compute_major == expected[i].compute_major);
+    CHECK(info.compute_minor == expected[i].compute_minor);
+  }
+  adaface_cuda_device_info info{};
+  info.struct_size = sizeof info;
+  CHECK(adaface_cuda_device_get_info(expected.size(), &info) == ADAFACE_INVALID_ARGUMENT);
+  CHECK(last_error().starts_with("which is " + std::to_string(expected.size())));
+  info.struct_size = sizeof info - 1;
+  CHECK(adaface_cuda_device_get_info(0, &info) == ADAFACE_INVALID_ARGUMENT);
+}
+
+TEST_CASE("devices and f16: what options say is what a session is asked for") {
+  std::int32_t device = 7, index = 7;
+  CHECK(adaface_parse_device("cuda:-1", &device, &index) == ADAFACE_INVALID_ARGUMENT);
+  CHECK(last_error().starts_with("device is \"cuda:-1\", expected "));
+  CHECK((device == 7 && index == 7));
+  REQUIRE(adaface_parse_device("cpu", &device, &index) == ADAFACE_OK);
+  CHECK((device == ADAFACE_DEVICE_CPU && index == 0));
+  REQUIRE(adaface_parse_device("cuda:1023", &device, &index) == ADAFACE_OK);
+  CHECK((device == ADAFACE_DEVICE_CUDA && index == 1023));
+
+  WeightsHandle nets, faces;
+  REQUIRE(adaface_weights_load(model().c_str(), &nets.get) == ADAFACE_OK);
+  REQUIRE(adaface_weights_load(detector().c_str(), &faces.get) == ADAFACE_OK);
+  adaface_detector_options detection = easily_pleased();
+  adaface_embedder_options embedding;
+  adaface_engine_options all;
+  adaface_embedder_options_init(&embedding, sizeof embedding);
+  adaface_engine_options_init(&all, sizeof all);
+  CHECK((detection.device == ADAFACE_DEVICE_CPU && detection.device_index == 0));
+  CHECK((embedding.device == ADAFACE_DEVICE_CPU && embedding.device_index == 0));
+  CHECK((all.device == ADAFACE_DEVICE_CPU && all.device_index == 0));
+  all.detection = &detection;
+  const auto refused = [&](adaface_status expected, const std::string& message) {
+    detection.device = embedding.device = all.device = device;
+    detection.device_index = embedding.device_index = all.device_index = index;
+    DetectorHandle d;
+    EmbedderHandle e;
+    EngineHandle g;
+    CHECK(adaface_detector_create(faces.get, &detection, &d.get) == expected);
+    CHECK(last_error().starts_with(message));
+    CHECK(adaface_embedder_create(nets.get, &embedding, &e.get) == expected);
+    CHECK(last_error().starts_with(message));
+    CHECK(adaface_engine_create(nets.get, faces.get, &all, &g.get) == expected);
+    CHECK(last_error().starts_with(message));
+  };
+  refused(ADAFACE_UNSUPPORTED, "cuda:1023: ");  // more than any machine has
+  index = 1024;
+  refused(ADAFACE_INVALID_ARGUMENT, "device index is 1024, expected 0 to 1023");
+  index = -1;
+  refused(ADAFACE_INVALID_ARGUMENT, "device index is -1, expected 0 to 1023");
+  device = 2;
+  refused(ADAFACE_INVALID_ARGUMENT, "device is 2, expected 0 to 1");
+
+  // An engine's own counts, the detection's does not.
+  detection.device = ADAFACE_DEVICE_CUDA;
+  detection.device_index = 1023;
+  all.device = ADAFACE_DEVICE_CPU;
+  EngineHandle engine;
+  CHECK(adaface_engine_create(nets.get, faces.get, &all, &engine.get) == ADAFACE_OK);
+
+  embedding.device = ADAFACE_DEVICE_CPU;
+  embedding.precision = all.precision = ADAFACE_F16;
+  EmbedderHandle e;
+  EngineHandle g;
+  CHECK(adaface_embedder_create(nets.get, &embedding, &e.get) == ADAFACE_UNSUPPORTED);
+  CHECK(last_error().starts_with("precision is f16, which is for CUDA devices"));
+  CHECK(adaface_engine_create(nets.get, faces.get, &all, &g.get) == ADAFACE_UNSUPPORTED);
+  embedding.precision = ADAFACE_F16 + 1;
+  CHECK(adaface_embedder_create(nets.get, &embedding, &e.get) == ADAFACE_INVALID_ARGUMENT);
 }
 
 TEST_CASE("values out of range and wrong weights are named") {
@@ -420,7 +532,12 @@ TEST_CASE("NULL is refused or ignored everywhere") {
   adaface_embedding embedding;
   adaface_image_view view{};
   double matrix;
-  const adaface_status refused[] = {adaface_image_read(nullptr, nullptr, nullptr),
+  std::int32_t device = 0, device_index = 0;
+  const adaface_status refused[] = {adaface_parse_device(nullptr, &device, &device_index),
+                                    adaface_parse_device("cpu", nullptr, &device_index),
+                                    adaface_parse_device("cpu", &device, nullptr),
+                                    adaface_cuda_device_get_info(0, nullptr),
+                                    adaface_image_read(nullptr, nullptr, nullptr),
                                     adaface_image_get(nullptr, &view),
                                     adaface_image_write(nullptr, nullptr, 90),
                                     adaface_weights_get_info(nullptr, nullptr),

@@ -76,6 +76,7 @@ TEST_CASE("help, version and wrong usage") {
   const std::string version = f.adaface({"--version"}).out;
   CHECK(version.starts_with("adaface " + std::string(adaface::version()) + "\n"));
   CHECK(version.find("\nkernels: ") != std::string::npos);
+  CHECK(version.find("\ncuda: ") != std::string::npos);
 
   CHECK(f.adaface({}).code == 2);
   CHECK_CONTAINS(f.adaface({}).err, "Usage: adaface");
@@ -91,7 +92,9 @@ TEST_CASE("help, version and wrong usage") {
                                              {"detect", "--min-face", "5", "x.jpg"},
                                              {"detect", "--faces", "some", "x.jpg"},
                                              {"detect", "--device", "tpu", "x.jpg"},
-                                             {"detect", "--device", "cuda", "x.jpg"},
+                                             {"detect", "--device", "cuda:01", "x.jpg"},
+                                             {"detect", "--device", "cuda:1023", "x.jpg"},
+                                             {"bench", "--device", "cuda:1023"},
                                              {"embed", "--precision", "f64", "x.jpg"},
                                              {"embed", "--plan", "tiny", "x.jpg"},
                                              {"embed", "--npy", "/nonexistent/x.npy", "x.jpg"},
@@ -120,6 +123,42 @@ TEST_CASE("help, version and wrong usage") {
     CHECK(result.out.empty());
     CHECK(result.err.starts_with("error: "));
   }
+}
+
+TEST_CASE("a device is one of this machine's, and f16 is for CUDA's") {
+  Fixture& f = fixture();
+  const std::vector<adaface::DeviceInfo> devices = adaface::cuda_devices();
+  for (const std::string text :
+       {"tpu", "CPU", "cpu:0", "cuda:", "cuda:01", "cuda:1024", "cuda 0", "\033[1m"}) {
+    const Result result = f.adaface({"detect", "--device", text, "x.jpg"});
+    CHECK(result.code == 2);
+    CHECK(result.err == "error: --device " + adaface::printable(text) +
+                            ": expected cpu, cuda or cuda:N, N from 0 to 1023\n");
+  }
+  // Before any model is read.
+  const std::string missing = f.directory("devices") / "none.afw";
+  for (const std::string verb : {"detect", "embed", "bench"}) {
+    const std::string option = verb == "detect" ? "--detector" : "--model";
+    const std::vector<std::string> picture =
+        verb == "bench" ? std::vector<std::string>{} : std::vector<std::string>{"x.jpg"};
+    std::vector<std::string> arguments = {verb, option, missing, "--device", "cuda:1023"};
+    arguments.insert(arguments.end(), picture.begin(), picture.end());
+    const Result result = f.adaface(arguments);
+    CHECK(result.code == 2);
+    CHECK(result.err.starts_with("error: --device cuda:1023: "));
+    CHECK_CONTAINS(result.err, devices.empty() ? "" : "no such device");
+    CHECK_CONTAINS(result.err, ", expected cpu");
+  }
+  if (!devices.empty())
+    CHECK_CONTAINS(f.adaface({"bench", "--device", "cuda"}).err, "bench times the CPU alone");
+  // Named, the default is the default.
+  const std::string crop = f.directory("devices") / "crop.png";
+  adaface::write_image(crop, adaface::Image(112, 112));
+  CHECK(f.adaface({"embed", "--aligned", "--json", "--device", "cpu", crop}).out ==
+        f.adaface({"embed", "--aligned", "--json", crop}).out);
+  const Result half = f.adaface({"embed", "--aligned", "--precision", "f16", crop});
+  CHECK(half.code == 2);
+  CHECK_CONTAINS(half.err, "--precision f16: precision is f16, which is for CUDA devices, expected f32 ");
 }
 
 TEST_CASE("models that cannot be used: exit code 3, and the file named") {

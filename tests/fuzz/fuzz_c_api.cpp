@@ -55,7 +55,8 @@ struct Sized {
     }
   }
   Options* get() { return null ? nullptr : block.template as<Options>(); }
-  bool whole() const { return size >= sizeof(Options); }
+  // As much as version 1.0 knew, so that it is not refused for its size.
+  bool whole() const { return size >= offsetof(Options, device); }
 
  private:
   // Most often the size of today.
@@ -275,6 +276,14 @@ void Session::process() {
   Sized<adaface_weights_info> info(input, [](adaface_weights_info*, std::size_t) {});
   expect(adaface_weights_get_info(weights[handle()], info.get()), {});
   expect(adaface_weights_verify(weights[handle()]), {});
+  const std::span<const std::uint8_t> device = input.part(input.take<std::uint8_t>() % 16);
+  std::int32_t kind = -1, index = -1;
+  const adaface_status parsed =
+      adaface_parse_device(std::string(device.begin(), device.end()).c_str(), &kind, &index);
+  expect(parsed, {});
+  if ((parsed == ADAFACE_OK) != (kind >= 0 && index >= 0 && index <= 1023)) std::abort();
+  Sized<adaface_cuda_device_info> device_info(input, [](adaface_cuda_device_info*, std::size_t) {});
+  expect(adaface_cuda_device_get_info(input.take<std::uint8_t>(), device_info.get()), {});
 }
 
 void Session::step() {
