@@ -1,0 +1,113 @@
+#include "kernels/cuda/convolution.h"
+
+#include "kernels/cuda/convolution_kernel.h"
+
+namespace adaface::kernels::cuda {
+
+extern template Status launch_warps<F16>(const ConvolutionTile&, const ConvolutionArguments*, cudaStream_t);
+extern template Status launch_warps<Bf16>(const ConvolutionTile&, const ConvolutionArguments*, cudaStream_t);
+extern template Status launch_warps<Tf32>(const ConvolutionTile&, const ConvolutionArguments*, cudaStream_t);
+extern template Status launch_warpgroups<F16>(const ConvolutionTile&, const ConvolutionArguments*,
+                                              cudaStream_t);
+extern template Status launch_warpgroups<Bf16>(const ConvolutionTile&, const ConvolutionArguments*,
+                                               cudaStream_t);
+extern template Status launch_warpgroups<Tf32>(const ConvolutionTile&, const ConvolutionArguments*,
+                                               cudaStream_t);
+
+namespace {
+
+Status launch_tile_of(Storage storage, const ConvolutionTile& tile, const ConvolutionArguments* arguments,
+                      cudaStream_t stream) {
+  switch (storage) {
+    case Storage::f16:
+      return tile.warpgroups ? launch_warpgroups<F16>(tile, arguments, stream)
+                             : launch_warps<F16>(tile, arguments, stream);
+    case Storage::bf16:
+      return tile.warpgroups ? launch_warpgroups<Bf16>(tile, arguments, stream)
+                             : launch_warps<Bf16>(tile, arguments, stream);
+    case Storage::f32: break;
+  }
+  return tile.warpgroups ? launch_warpgroups<Tf32>(tile, arguments, stream)
+                         : launch_warps<Tf32>(tile, arguments, stream);
+}
+
+std::size_t tiles_of(const Convolution& c, const ConvolutionTile& tile, int images) {
+  return static_cast<std::size_t>(blocks_for(c.out_channels, tile.columns)) *
+         blocks_for(static_cast<long long>(images) * c.out_height * c.out_width, tile.rows);
+}
+
+// One element of a row of weights each.
+template <typename Element>
+__global__ void pack_kernel(Convolution c, const float* rows, int first, int count, int channels_in_file,
+                            typename Element::Storage* weights) {
+  ptx::wait_for_previous_kernel();
+  const int taps = c.kernel * c.kernel, row_elements = c.row_bytes() / static_cast<int>(sizeof(*weights));
+  const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (at >= static_cast<long long>(count) * row_elements) return;
+  const int row = static_cast<int>(at / row_elements), i = static_cast<int>(at % row_elements);
+  const int tap = i / c.channels, channel = i % c.channels;
+  float value = 0;
+  if (tap < taps && channel < channels_in_file)
+    value = rows[(static_cast<long long>(row) * channels_in_file + channel) * taps + tap];
+  weights += static_cast<long long>(first) * row_elements + at;
+  if constexpr (sizeof(*weights) == 2)
+    *weights = static_cast<std::uint16_t>(Element::pack(value, 0));
+  else
+    *weights = ptx::round_to_tf32(value);
+}
+
+template <typename Element>
+Status pack(const Convolution& c, const float* rows, int first, int count, int channels_in_file,
+            void* weights, cudaStream_t stream) {
+  const long long elements = static_cast<long long>(count) * (c.row_bytes() / bytes_of(c.storage));
+  return launch(pack_kernel<Element>, dim3(blocks_for(elements, 256)), dim3(256), 0, stream, c, rows, first,
+                count, channels_in_file, static_cast<typename Element::Storage*>(weights));
+}
+
+}  // namespace
+
+std::size_t partial_floats(const Convolution& c, const ConvolutionTile& tile, int images) {
+  return tile.splits == 1
+             ? 0
+             : tiles_of(c, tile, images) * static_cast<std::size_t>(tile.rows) *
+                   static_cast<std::size_t>(tile.columns) * static_cast<std::size_t>(tile.splits);
+}
+
+std::size_t counter_count(const Convolution& c, const ConvolutionTile& tile, int images) {
+  return tile.splits == 1 ? 0 : tiles_of(c, tile, images);
+}
+
+Status prepare_convolutions() {
+  const bool warpgroups = has_warpgroup_products();
+  for (Storage storage : {Storage::f16, Storage::bf16, Storage::f32})
+    for (const ConvolutionTile& tile : kTiles)
+      if (!tile.warpgroups || warpgroups)
+        if (const Status status = launch_tile_of(storage, tile, nullptr, nullptr); status != Status::ok)
+          return status;
+  return Status::ok;
+}
+
+Status convolve(const Convolution& convolution, const ConvolutionTile& tile, const ConvolutionRun& run,
+                cudaStream_t stream) {
+  ConvolutionArguments a{};
+  a.layer = convolution;
+  a.run = run;
+  a.rows = run.images * convolution.out_height * convolution.out_width;
+  a.pieces_of_tap = convolution.channels * bytes_of(convolution.storage) / kPieceBytes;
+  a.taps = convolution.kernel * convolution.kernel;
+  a.steps = convolution.row_bytes() / kDepthBytes;
+  a.splits = tile.splits;
+  return launch_tile_of(convolution.storage, tile, &a, stream);
+}
+
+Status pack_weights(const Convolution& convolution, const float* rows, int first, int count,
+                    int channels_in_file, void* weights, cudaStream_t stream) {
+  switch (convolution.storage) {
+    case Storage::f16: return pack<F16>(convolution, rows, first, count, channels_in_file, weights, stream);
+    case Storage::bf16: return pack<Bf16>(convolution, rows, first, count, channels_in_file, weights, stream);
+    case Storage::f32: break;
+  }
+  return pack<Tf32>(convolution, rows, first, count, channels_in_file, weights, stream);
+}
+
+}  // namespace adaface::kernels::cuda

@@ -1,0 +1,79 @@
+// Convolution as a matrix product that is never laid out (implicit GEMM): rows are the outputs' pixels of all
+// images, columns output channels, the sum runs over taps and input channels. On tensor cores, float32 sums;
+// batch norm before it, bias, PReLU and residual sum included.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/cuda.h"
+
+namespace adaface::kernels::cuda {
+
+// Bytes of a row of a matrix that a block holds at a time, in pieces of kPieceBytes, each of one tap.
+inline constexpr int kDepthBytes = 128, kPieceBytes = 16;
+
+struct Convolution {
+  Storage storage;
+  int height, width, channels;  // of the input; channels * bytes_of(storage) is a multiple of kPieceBytes
+  int out_height, out_width, out_channels;  // a multiple of 8
+  int kernel, stride, padding;
+
+  // {weight_rows, weight_row_bytes}: rows of taps of channels, zero behind; see pack_weights.
+  const void* weights;
+  // {out_channels}, or with a batch norm before a padded convolution {9, out_channels}: what that norm's
+  // shift adds depends on the taps that lie on the padding. Row 3 y + x, each 0 where the first tap lies
+  // before the image, 2 where the last lies behind it, else 1.
+  const float* bias;
+  bool border_bias;
+  const float* slope;  // {out_channels}, of PReLU; null: none
+
+  // Bytes of a row of weights, and rows: both filled with zeros to whole tiles, whatever tile is used.
+  constexpr int row_bytes() const {
+    const int bytes = kernel * kernel * channels * bytes_of(storage);
+    return (bytes + kDepthBytes - 1) / kDepthBytes * kDepthBytes;
+  }
+  constexpr int weight_rows() const { return (out_channels + 255) / 256 * 256; }
+};
+
+// How a convolution is divided among blocks of threads.
+struct ConvolutionTile {
+  int rows, columns;
+  bool warpgroups;  // products by warpgroups: compute capability 9.0
+  int splits;  // parts of the sum, each in blocks of its own; the last to come adds them up in their order
+
+  bool operator==(const ConvolutionTile&) const = default;
+};
+// What the kernels are built for, splits aside.
+inline constexpr ConvolutionTile kTiles[] = {{128, 128, false, 1}, {128, 64, false, 1}, {64, 64, false, 1},
+                                             {128, 256, true, 1},  {128, 128, true, 1}, {128, 64, true, 1}};
+
+struct ConvolutionRun {
+  int images;
+  const void* src;       // {images, height, width, channels}
+  const void* residual;  // {images, residual_height, residual_width, out_channels}, added last; null: none.
+                         // May be dst.
+  int residual_stride, residual_height, residual_width;  // the pixel at stride times the output's place
+  void* dst;                                             // {images, out_height, out_width, out_channels}
+  bool float_result;                                     // dst is float32 whatever the storage
+  float* partials;     // partial_floats(...) of scratch; null where splits is 1
+  unsigned* counters;  // counter_count(...), zero before and after; null where splits is 1
+};
+
+// Output pixels and channels as whole tiles.
+std::size_t partial_floats(const Convolution& convolution, const ConvolutionTile& tile, int images);
+std::size_t counter_count(const Convolution& convolution, const ConvolutionTile& tile, int images);
+
+// For once on each device, before the first convolve.
+Status prepare_convolutions();
+
+// Precondition: images * height * width * channels, of input and output, fits 31 bits.
+Status convolve(const Convolution& convolution, const ConvolutionTile& tile, const ConvolutionRun& run,
+                cudaStream_t stream);
+
+// Rows [first, first + count) of weights from rows of float32 {count, channels_in_file, kernel, kernel}:
+// reordered to taps of channels, rounded to nearest, zeros for channels that the file does not have.
+Status pack_weights(const Convolution& convolution, const float* rows, int first, int count,
+                    int channels_in_file, void* weights, cudaStream_t stream);
+
+}  // namespace adaface::kernels::cuda

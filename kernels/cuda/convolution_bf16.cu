@@ -1,0 +1,7 @@
+#include "kernels/cuda/convolution_kernel.h"
+
+namespace adaface::kernels::cuda {
+
+template Status launch_warps<Bf16>(const ConvolutionTile&, const ConvolutionArguments*, cudaStream_t);
+
+}  // namespace adaface::kernels::cuda

@@ -1,0 +1,167 @@
+#include "src/nn/cuda_device.h"
+
+#include <cuda_runtime.h>
+
+#include "src/error.hpp"
+#include "src/nn/cuda_backend.h"
+
+namespace adaface::nn {
+namespace cuda {
+namespace {
+
+void check(cudaError_t error, const std::string& operation) {
+  cuda::check(static_cast<kernels::cuda::Status>(error), operation);
+}
+
+std::string megabytes(std::size_t bytes) {
+  return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB";
+}
+
+}  // namespace
+
+void check(kernels::cuda::Status status, const std::string& operation) {
+  const auto error = static_cast<cudaError_t>(status);
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // so that the next call does not report it again
+  int device = 0;
+  cudaGetDevice(&device);
+  throw Error(error == cudaErrorMemoryAllocation ? ErrorCode::out_of_memory : ErrorCode::internal,
+              "CUDA device " + std::to_string(device) + ": " + operation + ": " + cudaGetErrorString(error) +
+                  " (" + cudaGetErrorName(error) + ")");
+}
+
+DeviceScope::DeviceScope(int device) {
+  check(cudaGetDevice(&before_), "the current device");
+  check(cudaSetDevice(device), "device " + std::to_string(device));
+}
+
+DeviceScope::~DeviceScope() {
+  cudaSetDevice(before_);
+}
+
+DeviceLimits limits(int device) {
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, device), "properties of device " + std::to_string(device));
+  return {properties.major, properties.minor, properties.multiProcessorCount};
+}
+
+DeviceMemory::DeviceMemory(std::size_t bytes, const std::string& what) : bytes_(bytes) {
+  void* memory = nullptr;
+  if (bytes > 0) check(cudaMalloc(&memory, bytes), megabytes(bytes) + " for " + what);
+  data_ = static_cast<std::byte*>(memory);
+}
+
+DeviceMemory::~DeviceMemory() {
+  cudaFree(data_);
+}
+
+PinnedMemory::PinnedMemory(std::size_t bytes, const std::string& what) : bytes_(bytes) {
+  void* memory = nullptr;
+  if (bytes > 0)
+    check(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault), megabytes(bytes) + " of the host for " + what);
+  data_ = static_cast<std::byte*>(memory);
+}
+
+PinnedMemory::~PinnedMemory() {
+  if (data_) cudaFreeHost(data_);
+}
+
+Event::Event(bool timed) {
+  check(cudaEventCreateWithFlags(&event_, timed ? 0u : cudaEventDisableTiming), "a new event");
+}
+
+Event::~Event() {
+  cudaEventDestroy(event_);
+}
+
+float Event::milliseconds(const Event& from, const Event& to) {
+  float ms = 0;
+  check(cudaEventElapsedTime(&ms, from.event_, to.event_), "the time between two events");
+  return ms;
+}
+
+Stream::Stream() {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a new stream");
+}
+
+Stream::~Stream() {
+  cudaStreamDestroy(stream_);
+}
+
+void Stream::upload(void* device, const void* host, std::size_t bytes) {
+  check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "copy to the device");
+}
+
+void Stream::download(void* host, const void* device, std::size_t bytes) {
+  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "copy from the device");
+}
+
+void Stream::clear(void* device, std::size_t bytes) {
+  check(cudaMemsetAsync(device, 0, bytes, stream_), "clearing memory");
+}
+
+void Stream::record(const Event& event) {
+  check(cudaEventRecord(event.get(), stream_), "an event");
+}
+
+void Stream::wait_for(const Event& event) {
+  check(cudaStreamWaitEvent(stream_, event.get(), 0), "waiting for an event");
+}
+
+void Stream::synchronize(const std::string& operation) {
+  check(cudaStreamSynchronize(stream_), operation);
+}
+
+Graph::Graph(Stream& stream, const std::function<void()>& enqueue) {
+  check(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal), "begin of a capture");
+  cudaGraph_t graph = nullptr;
+  try {
+    enqueue();
+  } catch (...) {
+    cudaStreamEndCapture(stream.get(), &graph);
+    if (graph) cudaGraphDestroy(graph);
+    cudaGetLastError();
+    throw;
+  }
+  check(cudaStreamEndCapture(stream.get(), &graph), "end of a capture");
+  const cudaError_t error = cudaGraphInstantiate(&executable_, graph, 0);
+  cudaGraphDestroy(graph);
+  check(error, "instantiation of a graph");
+}
+
+Graph::~Graph() {
+  if (executable_) cudaGraphExecDestroy(executable_);
+}
+
+void Graph::launch(Stream& stream) const {
+  check(cudaGraphLaunch(executable_, stream.get()), "launch of a graph");
+}
+
+}  // namespace cuda
+
+std::vector<DeviceInfo> cuda_device_list(std::string* reason) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess || count == 0) {
+    cudaGetLastError();
+    if (reason)
+      *reason = error == cudaErrorInsufficientDriver ? "no CUDA driver, or one older than this build needs"
+                : error == cudaErrorNoDevice || error == cudaSuccess
+                    ? "no CUDA device"
+                    : std::string("CUDA: ") + cudaGetErrorString(error);
+    return {};
+  }
+  std::vector<DeviceInfo> devices;
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
+    devices.push_back({.device = {DeviceKind::cuda, i},
+                       .name = properties.name,
+                       .memory_bytes = properties.totalGlobalMem,
+                       .compute_major = properties.major,
+                       .compute_minor = properties.minor});
+  }
+  return devices;
+}
+
+}  // namespace adaface::nn

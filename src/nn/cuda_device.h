@@ -1,0 +1,144 @@
+// A CUDA device as the engine uses it: memory, streams, events and captured graphs that give themselves back,
+// and errors that name the device, the operation and what CUDA said. Free of CUDA's headers;
+// src/nn/cuda_device.cpp has them.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "kernels/cuda/cuda.h"
+
+struct CUevent_st;
+struct CUgraphExec_st;
+
+namespace adaface::nn::cuda {
+
+// Throws out_of_memory for a lack of device memory, else internal: "CUDA device 0: <operation>: <CUDA's
+// message>
+// (<its name>)".
+void check(kernels::cuda::Status status, const std::string& operation);
+
+// Makes a device the calling thread's while it lives. Threads begin with device 0.
+class DeviceScope {
+ public:
+  explicit DeviceScope(int device);
+  ~DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+struct DeviceLimits {
+  int compute_major = 0, compute_minor = 0;
+  int multiprocessors = 0;
+};
+DeviceLimits limits(int device);
+
+// Of the current device; nothing in it is initialised.
+class DeviceMemory {
+ public:
+  DeviceMemory() = default;
+  // `what` it is for stands in the error.
+  DeviceMemory(std::size_t bytes, const std::string& what);
+  ~DeviceMemory();
+  DeviceMemory(DeviceMemory&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  DeviceMemory& operator=(DeviceMemory&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+
+  std::byte* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+  template <typename T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+// Of the host, that devices copy from and to without the driver's help.
+class PinnedMemory {
+ public:
+  PinnedMemory() = default;
+  PinnedMemory(std::size_t bytes, const std::string& what);
+  ~PinnedMemory();
+  PinnedMemory(PinnedMemory&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  PinnedMemory& operator=(PinnedMemory&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+
+  std::byte* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+  template <typename T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+class Event {
+ public:
+  explicit Event(bool timed = false);
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  CUevent_st* get() const { return event_; }
+  // Of two timed ones that have happened.
+  static float milliseconds(const Event& from, const Event& to);
+
+ private:
+  CUevent_st* event_ = nullptr;
+};
+
+// Work in order, beside that of other streams.
+class Stream {
+ public:
+  Stream();
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  cudaStream_t get() const { return stream_; }
+  void upload(void* device, const void* host, std::size_t bytes);
+  void download(void* host, const void* device, std::size_t bytes);
+  void clear(void* device, std::size_t bytes);
+  void record(const Event& event);
+  void wait_for(const Event& event);
+  // Until all of it is done. What a kernel did wrong is thrown here, under the name of `operation`.
+  void synchronize(const std::string& operation);
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+// What `enqueue` puts on the stream, captured once, to be enqueued as a whole many times.
+class Graph {
+ public:
+  Graph(Stream& stream, const std::function<void()>& enqueue);
+  ~Graph();
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  void launch(Stream& stream) const;
+
+ private:
+  CUgraphExec_st* executable_ = nullptr;
+};
+
+}  // namespace adaface::nn::cuda

@@ -1,0 +1,104 @@
+// CUDA's execution model on a CPU: the threads of a block take turns on one thread of the system, switching
+// where they wait for one another. Blocks run in any order, on several threads of the system. What a kernel
+// gets wrong, index arithmetic, barriers, uninitialised memory, shows here as on a device; a barrier that not
+// all threads reach ends the program and says so.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "tests/cuda_emulation/fiber.h"
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {}
+};
+
+namespace emulation {
+
+struct Barrier {
+  int arrived = 0;
+  unsigned generation = 0;
+};
+
+// Lanes that do something together: what each brings, and where they wait.
+struct Team {
+  Barrier barrier;
+  void* brought[128] = {};
+};
+
+// A copy that has been asked for and not waited for.
+struct PendingCopy {
+  void* dst;
+  const void* src;
+  int bytes, read;  // beyond `read` zeros
+};
+
+struct Block;
+
+struct Thread {
+  Fiber fiber;
+  Block* block = nullptr;
+  dim3 index;
+  int number = 0;  // within the block
+  bool done = true;
+  std::vector<PendingCopy> copies;
+  std::vector<std::size_t> groups;  // how many of them each committed group ends with
+};
+
+struct Block {
+  dim3 index, size, grid;
+  int threads = 0;
+  std::byte* shared = nullptr;
+  std::size_t shared_bytes = 0;
+  std::uint64_t events = 0;  // arrivals and exits: without one in a whole round, all wait for ever
+  Barrier all;
+  Barrier named[16];
+  Team warps[32], warpgroups[8];
+  const std::function<void()>* body = nullptr;
+};
+
+// The thread that runs.
+inline constinit thread_local Thread* self = nullptr;
+
+// Another thread's turn.
+void yield();
+void wait(Barrier& barrier, int count);
+
+// Brings `mine`; the last to come runs act(brought), with what lane i brought at i, before any goes on.
+template <typename Act>
+void together(Team& team, int lane, int lanes, void* mine, Act act) {
+  team.brought[lane] = mine;
+  ++self->block->events;
+  if (++team.barrier.arrived == lanes) {
+    act(team.brought);
+    team.barrier.arrived = 0;
+    ++team.barrier.generation;
+    return;
+  }
+  const unsigned generation = team.barrier.generation;
+  while (team.barrier.generation == generation) yield();
+}
+
+inline int lane() {
+  return self->number % 32;
+}
+template <typename Act>
+void warp_together(void* mine, Act act) {
+  together(self->block->warps[self->number / 32], lane(), 32, mine, act);
+}
+template <typename Act>
+void warpgroup_together(void* mine, Act act) {
+  together(self->block->warpgroups[self->number / 128], self->number % 128, 128, mine, act);
+}
+
+// The order in which the threads of a block take turns: 0 ascending, 1 descending, else shuffled with this
+// seed, anew in every round. A result that depends on it is a race.
+void set_schedule(unsigned seed);
+
+// Runs all blocks; `shared_bytes` of shared memory each, filled with bytes that make NaNs.
+void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& body);
+
+}  // namespace emulation
