@@ -362,7 +362,7 @@ constexpr std::size_t shared_bytes() {
 template <typename Element, typename F>
 Status with_warp_tile(const ConvolutionTile& tile, F&& f) {
   if (tile.rows == 128 && tile.columns == 128)
-    return f(std::type_identity<WarpTile<Element, 128, 128, 64, 32, 4>>());
+    return f(std::type_identity<WarpTile<Element, 128, 128, 64, 32, 3>>());
   if (tile.rows == 128) return f(std::type_identity<WarpTile<Element, 128, 64, 32, 32, 4>>());
   return f(std::type_identity<WarpTile<Element, 64, 64, 32, 32, 6>>());
 }

@@ -74,6 +74,10 @@ Event::~Event() {
   cudaEventDestroy(event_);
 }
 
+void Event::synchronize(const std::string& operation) const {
+  check(cudaEventSynchronize(event_), operation);
+}
+
 float Event::milliseconds(const Event& from, const Event& to) {
   float ms = 0;
   check(cudaEventElapsedTime(&ms, from.event_, to.event_), "the time between two events");
@@ -104,8 +108,8 @@ void Stream::record(const Event& event) {
   check(cudaEventRecord(event.get(), stream_), "an event");
 }
 
-void Stream::wait_for(const Event& event) {
-  check(cudaStreamWaitEvent(stream_, event.get(), 0), "waiting for an event");
+void Stream::wait_for(CUevent_st* event) {
+  check(cudaStreamWaitEvent(stream_, event, 0), "waiting for an event");
 }
 
 void Stream::synchronize(const std::string& operation) {

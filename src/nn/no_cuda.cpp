@@ -7,4 +7,8 @@ std::vector<DeviceInfo> cuda_device_list(std::string* reason) {
   return {};
 }
 
+std::shared_ptr<const CudaPlan> plan_cuda(const Network&, int, Precision, ThreadPool*) {
+  throw Error(ErrorCode::unsupported, "built without CUDA");
+}
+
 }  // namespace adaface::nn
