@@ -4,6 +4,7 @@
 
 #include "src/adaface.hpp"
 #include "src/image/view.h"
+#include "src/iresnet/cuda_embedder.h"
 #include "src/iresnet/iresnet.h"
 #include "src/nn/onednn.h"
 #include "src/nn/open_mp.h"
@@ -86,10 +87,11 @@ struct Embedder::Session {
       throw Error(ErrorCode::invalid_argument,
                   state->name + ": holds mtcnn, expected an embedding network (ir_18 to ir_101)");
     order = info.color == weights::ColorOrder::bgr ? ChannelOrder::bgr : ChannelOrder::rgb;
-    // TODO(cuda): a plan on options.device, which is there, in any precision.
-    if (options.device.kind == DeviceKind::cuda)
-      throw Error(ErrorCode::unsupported, to_string(options.device) + ": embedding not yet, expected cpu");
     warn_of_missing_threads(options.threads, pool);
+    if (options.device.kind == DeviceKind::cuda) {
+      device = std::make_unique<iresnet::CudaEmbedder>(*state, options.device.index, options.precision, pool);
+      return;
+    }
     plan = plan_embedder(*state, options, pool);
     sessions.push_back(plan->create_session(pool.threads()));
   }
@@ -114,6 +116,7 @@ struct Embedder::Session {
   ChannelOrder order;
   nn::ThreadPool pool;
   nn::Progress progress;
+  std::unique_ptr<iresnet::CudaEmbedder> device;  // or, on the CPU:
   std::shared_ptr<const nn::Plan> plan;
   std::vector<std::unique_ptr<nn::Session>> sessions;
 };
@@ -126,7 +129,7 @@ Embedder& Embedder::operator=(Embedder&&) noexcept = default;
 
 void Embedder::prepare() {
   session_->progress.stage(0, 1);
-  session_->plan->keep_weights(&session_->pool, &session_->progress);
+  if (session_->plan) session_->plan->keep_weights(&session_->pool, &session_->progress);
   session_->progress.report(1);
 }
 
@@ -146,9 +149,15 @@ std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
                                                    std::to_string(crop.height) +
                                                    ", expected an aligned face of 112x112");
   }
-  const nn::SingleThreadedScope scope;
   Session& s = *session_;
   std::vector<Embedding> embeddings(crops.size());
+  if (s.device) {
+    s.progress.stage(0, 1);
+    s.device->embed(crops, s.order, embeddings, s.progress);
+    s.progress.report(1);
+    return embeddings;
+  }
+  const nn::SingleThreadedScope scope;
   const std::size_t threads = static_cast<std::size_t>(s.pool.threads());
   // Whole rounds of one crop a thread; what is left over is shared out within the layers.
   const std::size_t spread = threads > 1 && crops.size() >= threads ? crops.size() / threads * threads : 0;

@@ -25,7 +25,8 @@ __global__ void __launch_bounds__(kThreads) normalise_kernel(const std::uint8_t*
     reinterpret_cast<uint4*>(dst)[i] =
         make_uint4(Element::pack(first, second), Element::pack(third, 0), 0, 0);
   else
-    reinterpret_cast<float4*>(dst)[i] = make_float4(first, second, third, 0);
+    reinterpret_cast<float4*>(dst)[i] =
+        make_float4(ptx::round_to_tf32(first), ptx::round_to_tf32(second), ptx::round_to_tf32(third), 0);
 }
 
 template <typename Element>
@@ -41,7 +42,7 @@ __global__ void __launch_bounds__(kThreads)
   if constexpr (sizeof(*dst) == 2)
     dst[i] = static_cast<std::uint16_t>(Element::pack(value, 0));
   else
-    dst[i] = value;
+    dst[i] = ptx::round_to_tf32(value);
 }
 
 template <typename Element>

@@ -1,5 +1,7 @@
 #include "src/nn/cuda_backend.h"
 
+#include "src/error.hpp"
+
 namespace adaface::nn {
 
 std::vector<DeviceInfo> cuda_device_list(std::string* reason) {
