@@ -79,8 +79,9 @@ Session::Session(std::shared_ptr<const Plan> plan, int images) : plan_(std::move
   }
   const std::string what = "activations of " + std::to_string(images) + (images == 1 ? " image" : " images");
   arena_ = DeviceMemory(bytes, what);
-  partials_ = DeviceMemory(most_partial_floats(plan_->limits()) * sizeof(float), "sums in parts");
-  counters_ = DeviceMemory(most_counters(plan_->limits()) * sizeof(unsigned), "sums in parts");
+  const PartialSizes partial = partial_sizes(plan_->steps(), images, plan_->limits());
+  partials_ = DeviceMemory(partial.floats * sizeof(float), "sums in parts");
+  counters_ = DeviceMemory(partial.counters * sizeof(unsigned), "sums in parts");
   gates_ = DeviceMemory(index(images) * kernels::cuda::kMostGateChannels * sizeof(float), what);
   const std::size_t input_floats = index(plan_->input().channels) * pixels_of(plan_->input());
   planes_ = PinnedMemory(input_floats * sizeof(float), "an input");
