@@ -25,8 +25,8 @@ std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, con
   return plan;
 }
 
-std::shared_ptr<const void> Weights::State::shared(
-    const std::string& key, const std::function<std::shared_ptr<const void>()>& make) {
+std::shared_ptr<const void> Weights::State::shared(const std::string& key,
+                                                   const std::function<std::shared_ptr<const void>()>& make) {
   const std::lock_guard lock(mutex_);
   std::weak_ptr<const void>& known = shared_[key];
   std::shared_ptr<const void> result = known.lock();

@@ -35,7 +35,8 @@ struct Division : L {
   static constexpr int kGroup = kGroupSize, kChannels = kChannelsEach, kPixels = kPixelsEach,
                        kThreads = kBlockThreads;
   static constexpr int kGroups = L::kOut / kGroup;
-  static constexpr std::size_t kSharedBytes = sizeof(float) * ((L::kInFloats + 3) / 4 * 4 + kGroup * L::kSums);
+  static constexpr std::size_t kSharedBytes =
+      sizeof(float) * ((L::kInFloats + 3) / 4 * 4 + kGroup * L::kSums);
   static_assert(L::kOut % kGroup == 0 && kGroup % kChannels == 0 && kChannels % 4 == 0);
 };
 
@@ -61,7 +62,8 @@ template <typename D>
 __device__ void load_input(const void* src, int candidate, float* dst) {
   constexpr int kPlane = D::kSide * D::kSide;
   if constexpr (D::kIn == 3) {
-    const auto* pixels = static_cast<const std::uint32_t*>(src) + static_cast<std::ptrdiff_t>(candidate) * kPlane;
+    const auto* pixels =
+        static_cast<const std::uint32_t*>(src) + static_cast<std::ptrdiff_t>(candidate) * kPlane;
     for (int i = static_cast<int>(threadIdx.x); i < kPlane; i += D::kThreads) {
       const std::uint32_t pixel = pixels[i];
 #pragma unroll
@@ -155,8 +157,8 @@ __global__ void __launch_bounds__(D::kThreads) layer_kernel(Arguments a) {
   __syncthreads();
   convolve<D>(a, first, input, sums);
   __syncthreads();
-  pool<D>(sums, a.dst + static_cast<std::ptrdiff_t>(candidate) * D::kOutFloats +
-                    first * D::kOutSide * D::kOutSide);
+  pool<D>(sums,
+          a.dst + static_cast<std::ptrdiff_t>(candidate) * D::kOutFloats + first * D::kOutSide * D::kOutSide);
 }
 
 constexpr int kLastThreads = 256;
@@ -173,7 +175,8 @@ __global__ void __launch_bounds__(kLastThreads) last_kernel(Arguments a, int cou
   const auto* src = static_cast<const float4*>(a.src) + static_cast<std::ptrdiff_t>(first) * L::kIn * 4;
   for (int i = static_cast<int>(threadIdx.x); i < here * L::kIn * 4; i += kLastThreads) input[i] = src[i];
   __syncthreads();
-  const int candidate = static_cast<int>(threadIdx.x) / L::kOut, channel = static_cast<int>(threadIdx.x) % L::kOut;
+  const int candidate = static_cast<int>(threadIdx.x) / L::kOut,
+            channel = static_cast<int>(threadIdx.x) % L::kOut;
   if (candidate >= here) return;
   float sums[L::kSums] = {};
 #pragma unroll 4
@@ -208,7 +211,8 @@ __global__ void __launch_bounds__(shape_of(kNet).hidden* kParts)
   constexpr int kFeatures = kShape.features, kHidden = kShape.hidden, kOutputs = kShape.outputs,
                 kPart = kFeatures / kParts, kThreads = kHidden * kParts, kUnrolled = 8;
   static_assert(kPart % kUnrolled == 0 && kParts * kHidden <= kFeatures);
-  auto* const shared = reinterpret_cast<float*>(ptx::dynamic_shared());  // {kBatch, kFeatures}, then the parts
+  auto* const shared =
+      reinterpret_cast<float*>(ptx::dynamic_shared());  // {kBatch, kFeatures}, then the parts
   ptx::wait_for_previous_kernel();
   ptx::allow_next_kernel();
   const int thread = static_cast<int>(threadIdx.x), first = static_cast<int>(blockIdx.x) * kBatch,
@@ -281,8 +285,10 @@ struct Run {
   template <CandidateNet kNet>
   void decide(const float* features, float* outputs) {
     if (status != Status::ok) return;
-    status = launch(decide_kernel<kNet>, dim3(blocks_for(count, kBatch)), dim3(shape_of(kNet).hidden * kParts),
-                    std::size_t{sizeof(float)} * kBatch * shape_of(kNet).features, stream, weights, features, count, outputs);
+    status =
+        launch(decide_kernel<kNet>, dim3(blocks_for(count, kBatch)), dim3(shape_of(kNet).hidden * kParts),
+               std::size_t{sizeof(float)} * kBatch * shape_of(kNet).features, stream, weights, features,
+               count, outputs);
   }
 };
 
@@ -297,10 +303,9 @@ std::size_t candidate_scratch_bytes(CandidateNet net, int count) {
 }
 
 Status prepare_candidate_nets() {
-  for (const Status status :
-       {allow_shared(layer_kernel<Rnet1>, Rnet1::kSharedBytes),
-        allow_shared(layer_kernel<Onet1>, Onet1::kSharedBytes),
-        allow_shared(layer_kernel<Onet2>, Onet2::kSharedBytes)})
+  for (const Status status : {allow_shared(layer_kernel<Rnet1>, Rnet1::kSharedBytes),
+                              allow_shared(layer_kernel<Onet1>, Onet1::kSharedBytes),
+                              allow_shared(layer_kernel<Onet2>, Onet2::kSharedBytes)})
     if (status != Status::ok) return status;
   return Status::ok;
 }

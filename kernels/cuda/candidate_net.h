@@ -25,8 +25,7 @@ struct CandidateShape {
 };
 
 constexpr CandidateShape shape_of(CandidateNet net) {
-  if (net == CandidateNet::rnet)
-    return {24, 3, {{3, 28, 3, 3}, {28, 48, 3, 3}, {48, 64, 2, 0}}, 576, 128, 6};
+  if (net == CandidateNet::rnet) return {24, 3, {{3, 28, 3, 3}, {28, 48, 3, 3}, {48, 64, 2, 0}}, 576, 128, 6};
   return {48, 4, {{3, 32, 3, 3}, {32, 64, 3, 3}, {64, 64, 3, 2}, {64, 128, 2, 0}}, 1152, 256, 16};
 }
 

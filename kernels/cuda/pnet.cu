@@ -21,7 +21,8 @@ constexpr int kPixelRows = 2 * kPooledRows + 2, kPixelColumns = 2 * kPooledPitch
 constexpr int kFirst = 10, kSecond = 16, kThird = 32, kOutputs = 6;
 
 // Pixels are gone when the second convolution writes.
-constexpr int kPixelFloats = 3 * kPixelRows * kPixelPitch, kSecondFloats = kSecond * kSecondRows * kSecondPitch,
+constexpr int kPixelFloats = 3 * kPixelRows * kPixelPitch,
+              kSecondFloats = kSecond * kSecondRows * kSecondPitch,
               kPooledFloats = kFirst * kPooledRows * kPooledPitch;
 static_assert(kPixelFloats <= kSecondFloats && L::kFloats % 4 == 0 && kSecondFloats % 4 == 0);
 constexpr std::size_t kSharedBytes = sizeof(float) * (L::kFloats + kSecondFloats + kPooledFloats);
@@ -76,8 +77,7 @@ __device__ void first_layer(const PnetLevel& level, const float* weights, int to
       for (int tap = 0; tap < 9; ++tap)
 #pragma unroll
         for (int k = 0; k < 12; k += 4) {
-          const float4 w =
-              *reinterpret_cast<const float4*>(weights + L::kConv1 + (c * 9 + tap) * 12 + k);
+          const float4 w = *reinterpret_cast<const float4*>(weights + L::kConv1 + (c * 9 + tap) * 12 + k);
 #pragma unroll
           for (int at = 0; at < 4; ++at) {
             const float pixel = patch[at / 2 + tap / 3][at % 2 + tap % 3];
@@ -132,8 +132,8 @@ __device__ void second_layer(const float* weights, const float* pooled, float* s
   for (int i = static_cast<int>(threadIdx.x); i < kPlaces * (kSecond / kEach); i += kThreads) {
     const int first = i / kPlaces * kEach, place = i % kPlaces, y = place / kPairs, x = place % kPairs * 2;
     float sums[2][kEach] = {};
-    convolve_pair<kFirst, kSecond, kEach, kPooledRows, kPooledPitch>(
-        weights + L::kConv2 + first, pooled + y * kPooledPitch + x, sums);
+    convolve_pair<kFirst, kSecond, kEach, kPooledRows, kPooledPitch>(weights + L::kConv2 + first,
+                                                                     pooled + y * kPooledPitch + x, sums);
 #pragma unroll
     for (int k = 0; k < kEach; ++k) {
       const float bias = weights[L::kBias2 + first + k], slope = weights[L::kSlope2 + first + k];

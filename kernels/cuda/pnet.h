@@ -1,6 +1,6 @@
-// P-Net (Zhang et al. 2016, figure 2) over all levels of a pyramid in one launch, in float32: thresholds decide
-// which proposals exist, so nothing is rounded to fewer bits. Proposals come in any order; their keys restore
-// the one of levels, rows and columns.
+// P-Net (Zhang et al. 2016, figure 2) over all levels of a pyramid in one launch, in float32: thresholds
+// decide which proposals exist, so nothing is rounded to fewer bits. Proposals come in any order; their keys
+// restore the one of levels, rows and columns.
 #pragma once
 
 #include <cstddef>
@@ -12,17 +12,17 @@ namespace adaface::kernels::cuda {
 
 // All weights, one array; each part begins at a multiple of four floats.
 struct PnetLayout {
-  static constexpr int kConv1 = 0;                      // {3, 9 taps, 12}: 10 channels
-  static constexpr int kConv2 = kConv1 + 3 * 9 * 12;    // {10, 9, 16}
-  static constexpr int kConv3 = kConv2 + 10 * 9 * 16;   // {16, 9, 32}
-  static constexpr int kHeads = kConv3 + 16 * 9 * 32;   // {6, 32}
-  static constexpr int kBias1 = kHeads + 6 * 32;        // {12}, as the slopes of PReLU
+  static constexpr int kConv1 = 0;                     // {3, 9 taps, 12}: 10 channels
+  static constexpr int kConv2 = kConv1 + 3 * 9 * 12;   // {10, 9, 16}
+  static constexpr int kConv3 = kConv2 + 10 * 9 * 16;  // {16, 9, 32}
+  static constexpr int kHeads = kConv3 + 16 * 9 * 32;  // {6, 32}
+  static constexpr int kBias1 = kHeads + 6 * 32;       // {12}, as the slopes of PReLU
   static constexpr int kSlope1 = kBias1 + 12;
-  static constexpr int kBias2 = kSlope1 + 12;           // {16}
+  static constexpr int kBias2 = kSlope1 + 12;  // {16}
   static constexpr int kSlope2 = kBias2 + 16;
-  static constexpr int kBias3 = kSlope2 + 16;           // {32}
+  static constexpr int kBias3 = kSlope2 + 16;  // {32}
   static constexpr int kSlope3 = kBias3 + 32;
-  static constexpr int kHeadBias = kSlope3 + 32;        // {8}: 6
+  static constexpr int kHeadBias = kSlope3 + 32;  // {8}: 6
   static constexpr int kFloats = kHeadBias + 8;
 };
 
@@ -30,9 +30,9 @@ struct PnetLayout {
 inline constexpr int kPnetTileRows = 16, kPnetTileColumns = 32;
 
 struct PnetLevel {
-  int width, height;   // of the resized picture
-  int rows, columns;   // of cells, at least 1
-  int number;          // of the level in keys, below 2^16
+  int width, height;    // of the resized picture
+  int rows, columns;    // of cells, at least 1
+  int number;           // of the level in keys, below 2^16
   std::int64_t pixels;  // its first word among the pixels: {height, width}
   std::int64_t cells;   // its first cell among those of all levels
   // Of the launches over tiles and over rows of cells; see lay_out.

@@ -51,8 +51,7 @@ __global__ void __launch_bounds__(kTableThreads)
     weights += static_cast<std::int64_t>(i) * job.column_taps;
   }
   const int origin = is_row ? job.top : job.left, source = is_row ? job.height : job.width,
-            extent = is_row ? picture.height : picture.width,
-            size = is_row ? job.out_height : job.out_width;
+            extent = is_row ? picture.height : picture.width, size = is_row ? job.out_height : job.out_width;
   const double scale = static_cast<double>(source) / size, support = fmax(scale, 1.0),
                inverse_support = 1.0 / support, center = __dmul_rn(i + 0.5, scale);
   const int first = max(static_cast<int>(center - support + 0.5), 0),
@@ -116,7 +115,8 @@ __global__ void __launch_bounds__(kThreads)
     memory.between[job.between + static_cast<std::int64_t>(y) * job.out_width + x] = sums.pixel();
 }
 
-__global__ void __launch_bounds__(kThreads) down_kernel(const ResizeJob* jobs, int count, ResizeMemory memory) {
+__global__ void __launch_bounds__(kThreads)
+    down_kernel(const ResizeJob* jobs, int count, ResizeMemory memory) {
   ptx::wait_for_previous_kernel();
   ptx::allow_next_kernel();
   const ResizeJob& job =
@@ -133,7 +133,8 @@ __global__ void __launch_bounds__(kThreads) down_kernel(const ResizeJob* jobs, i
                               static_cast<std::int64_t>(span.first - job.first_row) * job.out_width + x;
   Sums sums;
 #pragma unroll 4
-  for (int k = 0; k < span.count; ++k) sums.add(from[static_cast<std::int64_t>(k) * job.out_width], weights[k]);
+  for (int k = 0; k < span.count; ++k)
+    sums.add(from[static_cast<std::int64_t>(k) * job.out_width], weights[k]);
   memory.results[job.result + static_cast<std::int64_t>(y) * job.out_width + x] = sums.pixel();
 }
 
@@ -171,12 +172,12 @@ void lay_out(ResizeJob& job, int picture_width, int picture_height, ResizeRoom& 
 
 Status resize(const Picture& picture, const ResizeJob* jobs, int count, const ResizeRoom& room,
               const ResizeMemory& memory, cudaStream_t stream) {
-  if (const Status status =
-          launch(tables_kernel, dim3(room.blocks[0]), dim3(kTableThreads), 0, stream, picture, jobs, count, memory);
+  if (const Status status = launch(tables_kernel, dim3(room.blocks[0]), dim3(kTableThreads), 0, stream,
+                                   picture, jobs, count, memory);
       status != Status::ok)
     return status;
-  if (const Status status =
-          launch(across_kernel, dim3(room.blocks[1]), dim3(kThreads), 0, stream, picture, jobs, count, memory);
+  if (const Status status = launch(across_kernel, dim3(room.blocks[1]), dim3(kThreads), 0, stream, picture,
+                                   jobs, count, memory);
       status != Status::ok)
     return status;
   return launch(down_kernel, dim3(room.blocks[2]), dim3(kThreads), 0, stream, jobs, count, memory);

@@ -21,12 +21,12 @@ struct ResizeJob {
   // Where its parts lie: elements from the beginning of each kind of memory. The result is {out_height,
   // out_width} words at `result`.
   std::int64_t spans, weights, between, result;
-  int first_row, rows;          // of the picture, that the window covers
-  int column_taps, row_taps;    // room for the weights of one output
-  int log_lanes;                // 2^this threads share the sum of one output of the horizontal pass
-  int log_across, log_down;     // 2^this threads stand side by side in a block
-  int wide_across, wide_down;   // blocks side by side
-  unsigned first_block[3];      // of the tables, of the horizontal and of the vertical pass
+  int first_row, rows;         // of the picture, that the window covers
+  int column_taps, row_taps;   // room for the weights of one output
+  int log_lanes;               // 2^this threads share the sum of one output of the horizontal pass
+  int log_across, log_down;    // 2^this threads stand side by side in a block
+  int wide_across, wide_down;  // blocks side by side
+  unsigned first_block[3];     // of the tables, of the horizontal and of the vertical pass
 };
 
 // The taps of one output: `count` pixels from `first` on.

@@ -84,8 +84,7 @@ struct WaveMemory {
 class CascadeOnDevice final : public DeviceCascade {
  public:
   // With the device current.
-  CascadeOnDevice(Weights::State& weights, const DetectorOptions& options,
-                  const DeviceCascadeLimits& limits)
+  CascadeOnDevice(Weights::State& weights, const DetectorOptions& options, const DeviceCascadeLimits& limits)
       : options_(options),
         limits_(limits),
         device_(options.device.index),
@@ -234,7 +233,8 @@ void CascadeOnDevice::plan(const ImageView& image) {
 
 void CascadeOnDevice::upload(const ImageView& image) {
   progress.stage(0, kPacked);
-  const std::size_t pitch = device::packed_pitch(image.width), row = 3 * static_cast<std::size_t>(image.width);
+  const std::size_t pitch = device::packed_pitch(image.width),
+                    row = 3 * static_cast<std::size_t>(image.width);
   const int strip = static_cast<int>(rows_.bytes() / pitch),
             piece = static_cast<int>(std::max(kPieceBytes / pitch, std::size_t{1}));
   for (int top = 0; top < image.height; top += strip) {
@@ -313,8 +313,7 @@ std::vector<Candidate> CascadeOnDevice::propose(const ImageView& image, Trace* t
   for (std::size_t level = 0; level < scales_.size(); ++level) {
     std::vector<Candidate> candidates;
     for (; next != found.end() && next->key >> 48 == level; ++next) {
-      const float score =
-          options_.mode == Mode::reference ? next->values[0] : face_probability(next->values);
+      const float score = options_.mode == Mode::reference ? next->values[0] : face_probability(next->values);
       if (!(score > options_.score_thresholds[0])) continue;
       candidates.push_back(make_candidate(scales_[level], static_cast<int>(next->key >> 24 & 0xFFFFFF),
                                           static_cast<int>(next->key & 0xFFFFFF), score));

@@ -32,8 +32,8 @@ class DeviceCascade {
   virtual std::vector<Face> detect(const ImageView& image, Trace* trace) = 0;
 
   // Enqueues the crops of the image that detect has looked at: to crops{transforms.size(), kCropSize,
-  // kCropSize, 3} of device memory, packed RGB, the same bytes as align_face's. `transforms` map image to crop
-  // and are read before this returns. They are there for what follows on stream().
+  // kCropSize, 3} of device memory, packed RGB, the same bytes as align_face's. `transforms` map image to
+  // crop and are read before this returns. They are there for what follows on stream().
   virtual void align(std::span<const Transform> transforms, std::uint8_t* crops) = 0;
 
   virtual nn::cuda::Stream& stream() = 0;

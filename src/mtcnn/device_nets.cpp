@@ -44,9 +44,7 @@ std::vector<float> pack_pnet(const nn::TensorReader& tensors) {
   transpose(tensors.read("pnet.conv1.weight"), 10, 3, 9, 12, to + L::kConv1);
   transpose(tensors.read("pnet.conv2.weight"), 16, 10, 9, 16, to + L::kConv2);
   transpose(tensors.read("pnet.conv3.weight"), 32, 16, 9, 32, to + L::kConv3);
-  const auto copy = [&](const std::string& name, int at) {
-    std::ranges::copy(tensors.read(name), to + at);
-  };
+  const auto copy = [&](const std::string& name, int at) { std::ranges::copy(tensors.read(name), to + at); };
   copy("pnet.score.weight", L::kHeads);
   copy("pnet.offset.weight", L::kHeads + 2 * 32);
   copy("pnet.score.bias", L::kHeadBias);
@@ -146,8 +144,8 @@ std::shared_ptr<const DeviceNets> upload_nets(const weights::AfwFile& file) {
 }  // namespace
 
 std::shared_ptr<const DeviceNets> device_nets(Weights::State& weights, int device) {
-  return std::static_pointer_cast<const DeviceNets>(weights.shared(
-      "mtcnn on cuda:" + std::to_string(device), [&] { return upload_nets(weights.file); }));
+  return std::static_pointer_cast<const DeviceNets>(
+      weights.shared("mtcnn on cuda:" + std::to_string(device), [&] { return upload_nets(weights.file); }));
 }
 
 }  // namespace adaface::mtcnn
