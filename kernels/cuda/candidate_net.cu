@@ -224,16 +224,20 @@ __global__ void __launch_bounds__(shape_of(kNet).hidden* kParts)
   __syncthreads();
   const int part = thread / kHidden, column = thread % kHidden;
   float sums[kBatch] = {};
-  for (int i = part * kPart; i < (part + 1) * kPart; i += kUnrolled) {
+  const float* rows = weights.linear + part * kPart * kHidden + column;
+  for (int i = part * kPart; i < (part + 1) * kPart; i += kUnrolled, rows += kUnrolled * kHidden) {
     float w[kUnrolled];
 #pragma unroll
-    for (int k = 0; k < kUnrolled; ++k) w[k] = __ldg(weights.linear + (i + k) * kHidden + column);
+    for (int k = 0; k < kUnrolled; ++k) w[k] = __ldg(rows + k * kHidden);
 #pragma unroll
     for (int b = 0; b < kBatch; ++b)
 #pragma unroll
       for (int k = 0; k < kUnrolled; k += 4) {
         const float4 four = *reinterpret_cast<const float4*>(shared + b * kFeatures + i + k);
-        sums[b] += w[k] * four.x + w[k + 1] * four.y + w[k + 2] * four.z + w[k + 3] * four.w;
+        sums[b] += w[k] * four.x;
+        sums[b] += w[k + 1] * four.y;
+        sums[b] += w[k + 2] * four.z;
+        sums[b] += w[k + 3] * four.w;
       }
   }
   __syncthreads();

@@ -13,9 +13,9 @@ using L = PnetLayout;
 
 constexpr int kThreads = 256, kRowThreads = 128;
 constexpr int kRows = kPnetTileRows, kColumns = kPnetTileColumns;
-// What a tile of cells needs of each layer. Pitches keep pairs of neighbours aligned.
+// What a tile of cells needs of each layer. Pitches keep groups of four neighbours aligned.
 constexpr int kPooledRows = kRows + 4, kPooledPitch = kColumns + 4;
-constexpr int kSecondRows = kRows + 2, kSecondColumns = kColumns + 2, kSecondPitch = kColumns + 4;
+constexpr int kSecondRows = kRows + 2, kSecondPitch = kColumns + 4;
 constexpr int kPixelRows = 2 * kPooledRows + 2, kPixelColumns = 2 * kPooledPitch + 2,
               kPixelPitch = kPixelColumns + 2;
 constexpr int kFirst = 10, kSecond = 16, kThird = 32, kOutputs = 6;
@@ -25,7 +25,9 @@ constexpr int kPixelFloats = 3 * kPixelRows * kPixelPitch,
               kSecondFloats = kSecond * kSecondRows * kSecondPitch,
               kPooledFloats = kFirst * kPooledRows * kPooledPitch;
 static_assert(kPixelFloats <= kSecondFloats && L::kFloats % 4 == 0 && kSecondFloats % 4 == 0);
-constexpr std::size_t kSharedBytes = sizeof(float) * (L::kFloats + kSecondFloats + kPooledFloats);
+// The last group of four of the second convolution reads two floats beyond its row, for results that nothing
+// reads.
+constexpr std::size_t kSharedBytes = sizeof(float) * (L::kFloats + kSecondFloats + kPooledFloats + 4);
 
 struct Arguments {
   const float* weights;
@@ -90,55 +92,56 @@ __device__ void first_layer(const PnetLevel& level, const float* weights, int to
     const int last_y = level.height - 2 - (top + 2 * y), last_x = level.width - 2 - (left + 2 * x);
 #pragma unroll
     for (int k = 0; k < kFirst; ++k) {
+      const float bias = weights[L::kBias1 + k], slope = weights[L::kSlope1 + k];
       float most = -INFINITY;
 #pragma unroll
       for (int at = 0; at < 4; ++at)
-        if (at / 2 < last_y && at % 2 < last_x)
-          most = fmaxf(most, prelu(sums[at][k] + weights[L::kBias1 + k], weights[L::kSlope1 + k]));
+        if (at / 2 < last_y && at % 2 < last_x) most = fmaxf(most, prelu(sums[at][k] + bias, slope));
       pooled[(k * kPooledRows + y) * kPooledPitch + x] = last_y > 0 && last_x > 0 ? most : 0.0f;
     }
   }
 }
 
-// 3 x 3 from planes of kPitch x kPlaneRows: kEach channels from `weights` on, of two neighbours, whose first
-// tap is at `src`; without bias.
+// 3 x 3 from planes of kPitch x kPlaneRows: kEach channels from `weights` on, of four neighbours, whose first
+// tap is at `src`; without bias. Four, so that a weight that is loaded is multiplied four times.
 template <int kIn, int kOut, int kEach, int kPlaneRows, int kPitch>
-__device__ void convolve_pair(const float* weights, const float* src, float (&sums)[2][kEach]) {
+__device__ void convolve_four(const float* weights, const float* src, float (&sums)[4][kEach]) {
 #pragma unroll 1
   for (int c = 0; c < kIn; ++c, src += kPlaneRows * kPitch)
 #pragma unroll
     for (int v = 0; v < 3; ++v, weights += 3 * kOut) {
-      const float2 low = reinterpret_cast<const float2*>(src + v * kPitch)[0],
-                   high = reinterpret_cast<const float2*>(src + v * kPitch)[1];
-      const float four[4] = {low.x, low.y, high.x, high.y};
+      const float4 four = *reinterpret_cast<const float4*>(src + v * kPitch);
+      const float2 two = *reinterpret_cast<const float2*>(src + v * kPitch + 4);
+      const float row[6] = {four.x, four.y, four.z, four.w, two.x, two.y};
 #pragma unroll
       for (int u = 0; u < 3; ++u)
 #pragma unroll
         for (int k = 0; k < kEach; k += 4) {
           const float4 w = *reinterpret_cast<const float4*>(weights + u * kOut + k);
 #pragma unroll
-          for (int at = 0; at < 2; ++at) {
-            sums[at][k] += w.x * four[u + at];
-            sums[at][k + 1] += w.y * four[u + at];
-            sums[at][k + 2] += w.z * four[u + at];
-            sums[at][k + 3] += w.w * four[u + at];
+          for (int at = 0; at < 4; ++at) {
+            sums[at][k] += w.x * row[u + at];
+            sums[at][k + 1] += w.y * row[u + at];
+            sums[at][k + 2] += w.z * row[u + at];
+            sums[at][k + 3] += w.w * row[u + at];
           }
         }
     }
 }
 
 __device__ void second_layer(const float* weights, const float* pooled, float* second) {
-  constexpr int kEach = 8, kPairs = kSecondColumns / 2, kPlaces = kSecondRows * kPairs;
+  constexpr int kEach = 4, kFours = kSecondPitch / 4, kPlaces = kSecondRows * kFours;
   for (int i = static_cast<int>(threadIdx.x); i < kPlaces * (kSecond / kEach); i += kThreads) {
-    const int first = i / kPlaces * kEach, place = i % kPlaces, y = place / kPairs, x = place % kPairs * 2;
-    float sums[2][kEach] = {};
-    convolve_pair<kFirst, kSecond, kEach, kPooledRows, kPooledPitch>(weights + L::kConv2 + first,
+    const int first = i / kPlaces * kEach, place = i % kPlaces, y = place / kFours, x = place % kFours * 4;
+    float sums[4][kEach] = {};
+    convolve_four<kFirst, kSecond, kEach, kPooledRows, kPooledPitch>(weights + L::kConv2 + first,
                                                                      pooled + y * kPooledPitch + x, sums);
 #pragma unroll
     for (int k = 0; k < kEach; ++k) {
       const float bias = weights[L::kBias2 + first + k], slope = weights[L::kSlope2 + first + k];
-      *reinterpret_cast<float2*>(second + ((first + k) * kSecondRows + y) * kSecondPitch + x) =
-          make_float2(prelu(sums[0][k] + bias, slope), prelu(sums[1][k] + bias, slope));
+      *reinterpret_cast<float4*>(second + ((first + k) * kSecondRows + y) * kSecondPitch + x) =
+          make_float4(prelu(sums[0][k] + bias, slope), prelu(sums[1][k] + bias, slope),
+                      prelu(sums[2][k] + bias, slope), prelu(sums[3][k] + bias, slope));
     }
   }
 }
@@ -177,37 +180,49 @@ __global__ void __launch_bounds__(kThreads, 2) pnet_kernel(const __grid_constant
   second_layer(weights, pooled, second);
   __syncthreads();
 
-  // Third convolution and heads: all channels of two neighbours.
-  constexpr int kPairs = kColumns / 2;
-  static_assert(kRows * kPairs == kThreads);
-  const int y = static_cast<int>(threadIdx.x) / kPairs, x = static_cast<int>(threadIdx.x) % kPairs * 2;
-  const int row = top + y, column = left + x;
-  if (row >= level.rows || column >= level.columns) return;
-  float features[2][kThird] = {};
-  convolve_pair<kSecond, kThird, kThird, kSecondRows, kSecondPitch>(weights + L::kConv3,
-                                                                    second + y * kSecondPitch + x, features);
+  // Third convolution and heads: half of the channels of four neighbours. A warp has both halves of two rows.
+  constexpr int kFours = kColumns / 4, kHalf = kThird / 2;
+  static_assert(kFours == 8 && kRows * kFours * 2 == kThreads);
+  const int lane = static_cast<int>(threadIdx.x) % 32, half = lane / 16 * kHalf;
+  const int y = static_cast<int>(threadIdx.x) / 32 * 2 + lane / kFours % 2, x = lane % kFours * 4;
+  float features[4][kHalf] = {};
+  convolve_four<kSecond, kThird, kHalf, kSecondRows, kSecondPitch>(weights + L::kConv3 + half,
+                                                                   second + y * kSecondPitch + x, features);
 #pragma unroll
-  for (int k = 0; k < kThird; ++k)
+  for (int k = 0; k < kHalf; ++k) {
+    const float bias = weights[L::kBias3 + half + k], slope = weights[L::kSlope3 + half + k];
 #pragma unroll
-    for (int at = 0; at < 2; ++at)
-      features[at][k] = prelu(features[at][k] + weights[L::kBias3 + k], weights[L::kSlope3 + k]);
-  float outputs[2][kOutputs];
+    for (int at = 0; at < 4; ++at) features[at][k] = prelu(features[at][k] + bias, slope);
+  }
+  float outputs[4][kOutputs] = {};
 #pragma unroll
   for (int o = 0; o < kOutputs; ++o) {
-    outputs[0][o] = outputs[1][o] = weights[L::kHeadBias + o];
 #pragma unroll
-    for (int k = 0; k < kThird; k += 4) {
-      const float4 w = *reinterpret_cast<const float4*>(weights + L::kHeads + o * kThird + k);
+    for (int k = 0; k < kHalf; k += 4) {
+      const float4 w = *reinterpret_cast<const float4*>(weights + L::kHeads + o * kThird + half + k);
 #pragma unroll
-      for (int at = 0; at < 2; ++at)
-        outputs[at][o] += w.x * features[at][k] + w.y * features[at][k + 1] + w.z * features[at][k + 2] +
-                          w.w * features[at][k + 3];
+      for (int at = 0; at < 4; ++at) {
+        outputs[at][o] += w.x * features[at][k];
+        outputs[at][o] += w.y * features[at][k + 1];
+        outputs[at][o] += w.z * features[at][k + 2];
+        outputs[at][o] += w.w * features[at][k + 3];
+      }
+    }
+#pragma unroll
+    for (int at = 0; at < 4; ++at) {
+      outputs[at][o] += __shfl_xor_sync(~0u, outputs[at][o], 16);
+      outputs[at][o] += weights[L::kHeadBias + o];
     }
   }
+  // Of the four, each half leaves two.
+  const int row = top + y, column = left + x + lane / 16 * 2;
+  if (row >= level.rows) return;
 #pragma unroll
   for (int at = 0; at < 2; ++at) {
     if (column + at >= level.columns) continue;
-    const float* o = outputs[at];
+    float o[kOutputs];
+#pragma unroll
+    for (int k = 0; k < kOutputs; ++k) o[k] = half ? outputs[at + 2][k] : outputs[at][k];
     const float4 offsets = make_float4(o[2], o[3], o[4], o[5]);
     if constexpr (kByRows) {
       const std::int64_t cell = level.cells + static_cast<std::int64_t>(row) * level.columns + column + at;
