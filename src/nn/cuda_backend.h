@@ -11,9 +11,11 @@
 #include "src/adaface.hpp"
 #include "src/nn/plan.h"
 
-struct CUevent_st;  // of CUDA
-
 namespace adaface::nn {
+
+namespace cuda {
+class Stream;
+}
 
 // Those that this process can use, in the order of their indices. Where there is none, `reason`, if it is not
 // null, says why: "built without CUDA", "no CUDA driver", ... Throws std::bad_alloc alone.
@@ -38,7 +40,7 @@ class CudaSession : public Session {
   // already as soon as `ready` (an event that the caller has recorded; null: now). `swapped`: the network
   // wants their channels in the other order.
   virtual void submit(int place, int count, bool swapped) = 0;
-  virtual void submit_on_device(int place, int count, bool swapped, CUevent_st* ready) = 0;
+  virtual void submit_on_device(int place, int count, bool swapped, cuda::Stream* after) = 0;
 
   // What the last submit of a place gave: unit vectors {count, output channels} and norms {count}; until its
   // next submit.

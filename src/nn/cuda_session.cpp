@@ -40,7 +40,7 @@ class Session final : public CudaSession {
   std::uint8_t* host_crops(int place) override { return places_[place].host_crops.as<std::uint8_t>(); }
   std::uint8_t* device_crops(int place) override { return places_[place].crops.as<std::uint8_t>(); }
   void submit(int place, int count, bool swapped) override;
-  void submit_on_device(int place, int count, bool swapped, CUevent_st* ready) override;
+  void submit_on_device(int place, int count, bool swapped, Stream* after) override;
   Result wait(int place) override;
 
  private:
@@ -225,9 +225,12 @@ void Session::submit(int place, int count, bool swapped) {
   enqueue_embedding(place, count, swapped);
 }
 
-void Session::submit_on_device(int place, int count, bool swapped, CUevent_st* ready) {
+void Session::submit_on_device(int place, int count, bool swapped, Stream* after) {
   const DeviceScope scope(plan_->device());
-  if (ready) stream_.wait_for(ready);
+  if (after) {
+    after->record(places_[place].uploaded);
+    stream_.wait_for(places_[place].uploaded);
+  }
   enqueue_embedding(place, count, swapped);
 }
 
