@@ -376,18 +376,18 @@ struct PnetProblem {
   }
 
   struct List {
-    unsigned count = 0;
+    std::uint64_t count = 0;
     std::map<std::uint64_t, device::Proposal> found;
   };
   // run(list) proposes.
   template <typename F>
   List run(unsigned capacity, F&& propose) {
-    DeviceMemory count(4, "test"), proposals((capacity + 1) * sizeof(device::Proposal), "test");
-    stream.clear(count.data(), 4);
-    propose(device::ProposalList{count.as<unsigned>(), proposals.as<device::Proposal>(), capacity});
+    DeviceMemory count(8, "test"), proposals((capacity + 1) * sizeof(device::Proposal), "test");
+    stream.clear(count.data(), 8);
+    propose(device::ProposalList{count.as<std::uint64_t>(), proposals.as<device::Proposal>(), capacity});
     stream.synchronize("test");
-    List list{*count.as<unsigned>(), {}};
-    for (unsigned i = 0; i < std::min(list.count, capacity); ++i)
+    List list{*count.as<std::uint64_t>(), {}};
+    for (unsigned i = 0; i < std::min<std::uint64_t>(list.count, capacity); ++i)
       list.found[proposals.as<device::Proposal>()[i].key] = proposals.as<device::Proposal>()[i];
     // Memory comes filled with 0xFF: what lies behind the list was not written.
     CHECK(proposals.as<device::Proposal>()[capacity].key == ~std::uint64_t{0});

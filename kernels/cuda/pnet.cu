@@ -148,7 +148,7 @@ __device__ void second_layer(const float* weights, const float* pooled, float* s
 
 __device__ void add(const ProposalList& list, const PnetLevel& level, int row, int column, float first,
                     float second, float4 offsets) {
-  const unsigned at = atomicAdd(list.count, 1u);
+  const std::uint64_t at = atomicAdd(reinterpret_cast<unsigned long long*>(list.count), 1ull);
   if (at >= list.capacity) return;
   Proposal& proposal = list.proposals[at];
   proposal.key = static_cast<std::uint64_t>(level.number) << 48 | static_cast<std::uint64_t>(row) << 24 |

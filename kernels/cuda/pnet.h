@@ -53,9 +53,9 @@ struct Proposal {
 // `count` goes on counting where `capacity` ends: then the list lacks some, and a run with room for `count`
 // finds them.
 struct ProposalList {
-  unsigned* count;  // 0 before the first launch that adds to the list
+  std::uint64_t* count;  // 0 before the first launch that adds to the list
   Proposal* proposals;
-  unsigned capacity;
+  std::uint64_t capacity;
 };
 
 // For propose_by_rows, of every cell: the logit of a face, and the offsets {cells, 4}.

@@ -29,9 +29,9 @@ using nn::cuda::Stream;
 
 // Of a strip of rows, what is copied to where the device fetches it while it fetches the piece before.
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
-constexpr std::size_t kMostCandidates = 1024;
+constexpr std::size_t kMostCandidates = 4096;
 // Proposals that are fetched along with their number.
-constexpr unsigned kFetched = 2048;
+constexpr std::uint64_t kFetched = 2048;
 // Before the proposals in their memory: how many there are.
 constexpr std::size_t kListHeader = 256;
 
@@ -121,7 +121,7 @@ class CascadeOnDevice final : public DeviceCascade {
   const DeviceCascadeLimits limits_;
   const int device_;
   const std::shared_ptr<const DeviceNets> nets_;
-  unsigned capacity_;
+  std::uint64_t capacity_;
 
   // Of pictures of the size that was planned last.
   int width_ = 0, height_ = 0;
@@ -262,7 +262,7 @@ void CascadeOnDevice::enqueue(const Wave& wave) {
   check(device::resize(picture_, device_jobs_ + wave.first, wave.count, wave.room, memory.resize,
                        stream_.get()),
         "resizing levels");
-  const device::ProposalList list{list_.as<unsigned>(),
+  const device::ProposalList list{list_.as<std::uint64_t>(),
                                   reinterpret_cast<device::Proposal*>(list_.data() + kListHeader), capacity_};
   const device::PnetLevel* levels = device_levels_ + wave.first;
   if (options_.mode == Mode::reference)
@@ -277,7 +277,7 @@ void CascadeOnDevice::enqueue(const Wave& wave) {
 
 // In the order of levels, rows and columns.
 std::vector<device::Proposal> CascadeOnDevice::proposals(const ImageView& image) {
-  unsigned count = 0;
+  std::uint64_t count = 0;
   while (true) {
     stream_.clear(list_.data(), kListHeader);
     for (std::size_t i = 0; i < waves_.size(); ++i) {
@@ -287,7 +287,7 @@ std::vector<device::Proposal> CascadeOnDevice::proposals(const ImageView& image)
     const std::size_t fetched = std::min(capacity_, kFetched);
     stream_.download(down_.data(), list_.data(), kListHeader + fetched * sizeof(device::Proposal));
     stream_.synchronize("P-Net");
-    count = *down_.as<const unsigned>();
+    count = *down_.as<const std::uint64_t>();
     if (count <= capacity_) break;
     reserve(list_, kListHeader + count * sizeof(device::Proposal), "proposals of " + name_of(image));
     capacity_ = count;

@@ -45,7 +45,7 @@ class DeviceCascade {
 struct DeviceCascadeLimits {
   // Proposals that P-Net may make before its list has to grow, which costs that picture a second run of it;
   // at least 1.
-  unsigned proposals = 1u << 14;
+  std::uint64_t proposals = 1u << 14;
   // Of a picture's rows that are uploaded at a time; of the levels of a pyramid that are held at once; of the
   // candidates that a net sees at once. A single row, level or candidate may take more.
   std::size_t strip_bytes = std::size_t{32} << 20, wave_bytes = std::size_t{1} << 30,
