@@ -21,7 +21,7 @@ using nn::cuda::Graph;
 using nn::cuda::Step;
 using nn::cuda::Stream;
 
-constexpr int kSplits[] = {1, 2, 4, 8, 16};
+constexpr int kSplits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32};
 // What one measured graph of launches should take at least, and may take at most.
 constexpr double kLeastMs = 1, kMostMs = 20;
 constexpr int kMostLaunches = 1024;
