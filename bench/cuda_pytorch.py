@@ -172,8 +172,9 @@ def compare(ours, way, measure, rounds):
 
 
 def least_cosine(torch, embeddings, expected):
-    ours = torch.tensor(embeddings, dtype=torch.float64)[:len(expected)]
-    return torch.nn.functional.cosine_similarity(ours, expected.double().cpu()).min().item()
+    count = min(len(embeddings), len(expected))
+    ours = torch.tensor(embeddings[:count], dtype=torch.float64)
+    return torch.nn.functional.cosine_similarity(ours, expected[:count].double().cpu()).min().item()
 
 
 def print_row(batch, way, measure, row):
@@ -202,6 +203,11 @@ def arguments_of(argv):
     return arguments
 
 
+def save(arguments, report):
+    if arguments.json:
+        pathlib.Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
 def measure_batch(torch, arguments, net, kind, reference, crops, batch, until, report):
     with tempfile.NamedTemporaryFile(suffix=".raw") as file:
         crops[:batch].tofile(file)
@@ -228,6 +234,7 @@ def measure_batch(torch, arguments, net, kind, reference, crops, batch, until, r
                 print(f"| {batch} | {name} | not measured: {type(error).__name__}: {str(error)[:200]!r} |", flush=True)
                 if ours.process.poll() is not None:
                     break
+            save(arguments, report)  # what is done stays
     finally:
         ours.close()
 
@@ -271,8 +278,7 @@ def main(argv):
             except Exception as error:
                 report["failed"][f"ours {batch}"] = str(error)[:400]
                 print(f"| {batch} | not measured: {error} |", flush=True)
-            if arguments.json:  # what is done stays
-                pathlib.Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n")
+            save(arguments, report)
     for measure in ("device", "call"):
         for batch in arguments.batches:
             rows = [row for row in report["rows"] if (row["batch"], row["measure"]) == (batch, measure)]

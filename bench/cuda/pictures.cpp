@@ -82,10 +82,11 @@ std::string plural(int count, const std::string& what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
-// Medians of one picture's stages, one after the other on one thread of the host.
-nlohmann::json time_stages(const std::string& name, Detector& detector, Embedder& embedder,
+// Medians of one picture's stages, one after the other on one thread of the host; and of the whole at once,
+// which on a device need not bring back what lies between, where there is an engine for it.
+nlohmann::json time_stages(const std::string& name, Detector& detector, Embedder& embedder, Engine* engine,
                            const PictureOptions& options, const std::vector<Image>& pictures) {
-  std::vector<double> decode, detect, align, embed;
+  std::vector<double> decode, detect, align, embed, whole;
   for (int i = 0; i < options.count; ++i) {
     const std::size_t at = size(i) % pictures.size();
     const Image& image = pictures[at];
@@ -99,15 +100,22 @@ nlohmann::json time_stages(const std::string& name, Detector& detector, Embedder
     }));
     const std::vector<ImageView> views(crops.begin(), crops.end());
     embed.push_back(milliseconds([&] { embedder.embed(views); }));
+    if (engine) whole.push_back(milliseconds([&] { engine->analyze(image); }));
   }
   const auto median = [](const std::vector<double>& ms) { return times_of(ms).median_ms; };
-  std::printf("%-40s %9.2f %9.2f %9.3f %9.2f\n", name.c_str(), median(decode), median(detect), median(align),
+  std::printf("%-46s %8.2f %8.2f %8.3f %8.2f", name.c_str(), median(decode), median(detect), median(align),
               median(embed));
-  return {{"name", name},
-          {"decode_ms", median(decode)},
-          {"detect_ms", median(detect)},
-          {"align_ms", median(align)},
-          {"embed_ms", median(embed)}};
+  nlohmann::json stages = {{"name", name},
+                           {"decode_ms", median(decode)},
+                           {"detect_ms", median(detect)},
+                           {"align_ms", median(align)},
+                           {"embed_ms", median(embed)}};
+  if (engine) {
+    std::printf(" %8.2f", median(whole));
+    stages["whole_ms"] = median(whole);
+  }
+  std::printf("\n");
+  return stages;
 }
 
 // How long a picture's bytes take to the device, from memory as a decoder leaves it.
@@ -205,19 +213,21 @@ nlohmann::json time_pictures(const Weights& model, const Weights& detector, cons
   } else {
     result["reason"] = reason;
   }
-  std::printf("\nmedian milliseconds of one picture, one after the other\n%-40s %9s %9s %9s %9s\n", "",
-              "decode", "detect", "align", "embed");
-  if (device) {
-    Engine& engine = on_device[0].engine();
+  std::printf("\nmedian milliseconds of one picture, one after the other\n%-46s %8s %8s %8s %8s %8s\n", "",
+              "decode", "detect", "align", "embed", "analyze");
+  const auto stages_of = [&](const std::string& name, Engine& engine) {
     result["stages"].push_back(
-        time_stages("device", engine.detector(), engine.embedder(), options, pictures));
+        time_stages(name, engine.detector(), engine.embedder(), &engine, options, pictures));
+  };
+  Engine& first_of_cpu = on_cpu[0].engine();
+  if (device) {
+    stages_of("device", on_device[0].engine());
   } else {
     Embedder embedder(model, {.threads = 1, .precision = options.precision, .device = options.device});
     result["stages"].push_back(time_stages("detection on the CPU, embedding on the device",
-                                           on_cpu[0].engine().detector(), embedder, options, pictures));
+                                           first_of_cpu.detector(), embedder, nullptr, options, pictures));
   }
-  result["stages"].push_back(time_stages(on_cpu[0].name(), on_cpu[0].engine().detector(),
-                                         on_cpu[0].engine().embedder(), options, pictures));
+  stages_of(on_cpu[0].name(), first_of_cpu);
   result["upload_ms"] = upload_ms(pictures[0], options.device.index);
   std::printf("of a device's detection, upload of the picture: %.3f\n", result["upload_ms"].get<double>());
   return result;
