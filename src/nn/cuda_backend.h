@@ -49,6 +49,9 @@ class CudaSession : public Session {
     const float* norms;
   };
   virtual Result wait(int place) = 0;
+
+  // Recorded when everything that was submitted before is done: with timed events, how long that took.
+  virtual void record(CUevent_st* event) = 0;
 };
 
 class CudaPlan : public Plan {

@@ -42,6 +42,7 @@ class Session final : public CudaSession {
   void submit(int place, int count, bool swapped) override;
   void submit_on_device(int place, int count, bool swapped, Stream* after) override;
   Result wait(int place) override;
+  void record(CUevent_st* event) override;
 
  private:
   struct Place {
@@ -240,6 +241,11 @@ CudaSession::Result Session::wait(int place) {
   p.done.synchronize("embedding");
   const auto* units = p.host_results.as<float>();
   return {units, units + index(images_) * outputs()};
+}
+
+void Session::record(CUevent_st* event) {
+  const DeviceScope scope(plan_->device());
+  stream_.record(event);
 }
 
 }  // namespace
