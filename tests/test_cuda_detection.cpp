@@ -79,7 +79,7 @@ struct DevicePicture {
   device::Picture picture{};
 };
 
-constexpr std::pair<int, int> kAwkward[] = {{1, 1}, {1, 37}, {53, 1}, {97, 61}, {64, 48}, {301, 7}, {5, 211}};
+constexpr std::pair<int, int> kAwkward[] = {{1, 1}, {1, 37}, {53, 1}, {97, 61}, {64, 48}, {301, 7}, {5, 211}, {65535, 2}};
 
 }  // namespace
 
