@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "src/adaface.hpp"
+#include "src/engine.h"
 #include "src/image/view.h"
 #include "src/mtcnn/cascade.h"
 #include "src/mtcnn/device_cascade.h"
@@ -79,6 +80,10 @@ std::vector<Face> Detector::detect(const ImageView& image) {
   image::check_view(image);
   return session_->on_device ? session_->on_device->detect(image, nullptr)
                              : session_->cascade.detect(image, nullptr);
+}
+
+mtcnn::DeviceCascade* OnDevice::cascade(Detector& detector) {
+  return detector.session_->on_device.get();
 }
 
 std::vector<Face> select_faces(std::vector<Face> faces, FaceSelection selection) {

@@ -3,8 +3,11 @@
 #include <cstring>
 
 #include "src/adaface.hpp"
+#include "src/engine.h"
 #include "src/image/view.h"
+#include "src/iresnet/cuda_embedder.h"
 #include "src/iresnet/iresnet.h"
+#include "src/mtcnn/device_cascade.h"
 #include "src/nn/onednn.h"
 #include "src/nn/open_mp.h"
 #include "src/nn/progress.h"
@@ -86,10 +89,11 @@ struct Embedder::Session {
       throw Error(ErrorCode::invalid_argument,
                   state->name + ": holds mtcnn, expected an embedding network (ir_18 to ir_101)");
     order = info.color == weights::ColorOrder::bgr ? ChannelOrder::bgr : ChannelOrder::rgb;
-    // TODO(cuda): a plan on options.device, which is there, in any precision.
-    if (options.device.kind == DeviceKind::cuda)
-      throw Error(ErrorCode::unsupported, to_string(options.device) + ": embedding not yet, expected cpu");
     warn_of_missing_threads(options.threads, pool);
+    if (options.device.kind == DeviceKind::cuda) {
+      device = std::make_unique<iresnet::CudaEmbedder>(*state, options.device.index, options.precision, pool);
+      return;
+    }
     plan = plan_embedder(*state, options, pool);
     sessions.push_back(plan->create_session(pool.threads()));
   }
@@ -114,6 +118,7 @@ struct Embedder::Session {
   ChannelOrder order;
   nn::ThreadPool pool;
   nn::Progress progress;
+  std::unique_ptr<iresnet::CudaEmbedder> device;  // or, on the CPU:
   std::shared_ptr<const nn::Plan> plan;
   std::vector<std::unique_ptr<nn::Session>> sessions;
 };
@@ -126,7 +131,7 @@ Embedder& Embedder::operator=(Embedder&&) noexcept = default;
 
 void Embedder::prepare() {
   session_->progress.stage(0, 1);
-  session_->plan->keep_weights(&session_->pool, &session_->progress);
+  if (session_->plan) session_->plan->keep_weights(&session_->pool, &session_->progress);
   session_->progress.report(1);
 }
 
@@ -146,9 +151,15 @@ std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
                                                    std::to_string(crop.height) +
                                                    ", expected an aligned face of 112x112");
   }
-  const nn::SingleThreadedScope scope;
   Session& s = *session_;
   std::vector<Embedding> embeddings(crops.size());
+  if (s.device) {
+    s.progress.stage(0, 1);
+    s.device->embed(crops, s.order, embeddings, s.progress);
+    s.progress.report(1);
+    return embeddings;
+  }
+  const nn::SingleThreadedScope scope;
   const std::size_t threads = static_cast<std::size_t>(s.pool.threads());
   // Whole rounds of one crop a thread; what is left over is shared out within the layers.
   const std::size_t spread = threads > 1 && crops.size() >= threads ? crops.size() / threads * threads : 0;
@@ -167,6 +178,23 @@ std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
     s.progress.stage(share(i), share(i + 1));
     embeddings[i] = s.embed(crops[i], *s.sessions[0], &s.pool, &s.progress);
   }
+  s.progress.report(1);
+  return embeddings;
+}
+
+bool OnDevice::is_on_device(const Embedder& embedder) {
+  return embedder.session_->device != nullptr;
+}
+
+std::vector<Embedding> OnDevice::embed(Embedder& embedder, mtcnn::DeviceCascade& cascade,
+                                       std::span<const Transform> transforms) {
+  Embedder::Session& s = *embedder.session_;
+  std::vector<Embedding> embeddings(transforms.size());
+  const auto align = [&](std::size_t first, std::size_t count, std::uint8_t* crops) {
+    cascade.align(transforms.subspan(first, count), crops);
+  };
+  s.progress.stage(0, 1);
+  s.device->embed_aligned(align, cascade.stream(), s.order, embeddings, s.progress);
   s.progress.report(1);
   return embeddings;
 }

@@ -2,6 +2,7 @@
 
 #include "kernels/kernels.h"
 #include "src/nn/cpu_backend.h"
+#include "src/nn/cuda_backend.h"
 #include "src/nn/thread_pool.h"
 #include "src/runtime/log.h"
 
@@ -14,13 +15,19 @@ std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, con
   std::weak_ptr<const nn::Plan>& known = plans_[{key, options}];
   std::shared_ptr<const nn::Plan> plan = known.lock();
   if (!plan) {
+    const bool on_device = options.device >= 0;
+    const std::string how = on_device ? "CUDA device " + std::to_string(options.device)
+                                      : std::string(options.kind == PlanKind::fast ? "fast" : "small") +
+                                            ", kernels " + kernels::instruction_sets();
     log::print(LogLevel::info, name, ": planning ", key, " in ",
-               options.precision == Precision::bf16 ? "bf16" : "f32",
-               options.kind == PlanKind::fast ? ", fast" : ", small", ", kernels ",
-               kernels::instruction_sets());
+               options.precision == Precision::bf16  ? "bf16"
+               : options.precision == Precision::f16 ? "f16"
+                                                     : "f32",
+               ", ", how);
     verify(pool, (options.precision == Precision::f32 || options.kind == PlanKind::fast) &&
                      file.info().storage == weights::DataType::f32);
-    known = plan = nn::plan_cpu(describe(), options, pool, shared_from_this());
+    known = plan = on_device ? nn::plan_cuda(describe(), options.device, options.precision, pool)
+                             : nn::plan_cpu(describe(), options, pool, shared_from_this());
   }
   return plan;
 }

@@ -171,7 +171,7 @@ def main():
         if options.json:
             options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
         if options.markdown:
-            options.markdown.write_text(report.markdown(results), encoding="utf-8")
+            report.update(options.markdown, report.markdown(results))
     checked = [(found["title"], label, agreed) for found in results["cases"]
                for label, agreed in [*found["ours"].items(), *((p["peer"], p["agreement"]) for p in found["pairs"])]]
     wrong = [f"{label} ({title}): {agreed['text']}" for title, label, agreed in checked if not agreed["good"]]

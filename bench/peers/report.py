@@ -132,6 +132,16 @@ def markdown(results):
     return "\n\n".join(parts) + "\n"
 
 
+# What is measured in other ways and written by hand, at the end of the file.
+OTHERS = "\n## On a GPU\n"
+
+
+def update(path, text):
+    """Writes the tables to a file, whose last part stays."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    path.write_text(text + before[at:] if (at := before.find(OTHERS)) >= 0 else text, encoding="utf-8")
+
+
 def main():
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)

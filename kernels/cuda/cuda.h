@@ -4,6 +4,8 @@
 // throws.
 #pragma once
 
+#include <cstddef>
+
 // As CUDA's runtime declares it.
 using cudaStream_t = struct CUstream_st*;
 
@@ -18,5 +20,8 @@ enum class Storage { f16, bf16, f32 };
 constexpr int bytes_of(Storage storage) {
   return storage == Storage::f32 ? 4 : 2;
 }
+
+// Element i of what was copied to the host.
+float host_value(Storage storage, const void* host, std::size_t i);
 
 }  // namespace adaface::kernels::cuda

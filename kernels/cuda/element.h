@@ -51,14 +51,25 @@ struct Eight {
           make_uint4(Element::pack(values[0], values[1]), Element::pack(values[2], values[3]),
                      Element::pack(values[4], values[5]), Element::pack(values[6], values[7]));
     else
-      store_floats(to);
+      store_rounded(to);
   }
 
   __device__ void load_floats(const float* from) {
-    const float4 low = reinterpret_cast<const float4*>(from)[0],
-                 high = reinterpret_cast<const float4*>(from)[1];
+    set(reinterpret_cast<const float4*>(from)[0], reinterpret_cast<const float4*>(from)[1]);
+  }
+  // Past the first-level cache: what other blocks of the same kernel wrote.
+  __device__ void load_floats_of_others(const float* from) {
+    set(__ldcg(reinterpret_cast<const float4*>(from)), __ldcg(reinterpret_cast<const float4*>(from) + 1));
+  }
+  __device__ void set(const float4& low, const float4& high) {
     values[0] = low.x, values[1] = low.y, values[2] = low.z, values[3] = low.w;
     values[4] = high.x, values[5] = high.y, values[6] = high.z, values[7] = high.w;
+  }
+  __device__ void store_rounded(float* to) const {
+    Eight rounded;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) rounded.values[i] = ptx::round_to_tf32(values[i]);
+    rounded.store_floats(to);
   }
   __device__ void store_floats(float* to) const {
     reinterpret_cast<float4*>(to)[0] = make_float4(values[0], values[1], values[2], values[3]);

@@ -85,7 +85,7 @@ Enum enumerator(int value, Enum last, const char* name) {
 }
 
 ImageView view_of(const adaface_image_view* view, const char* name);
-// Throws invalid_argument, in a session's name for its options.
+// As options have it. Throws invalid_argument for a kind that there is not; sessions check the index.
 inline Device device_of(int device, int index) {
   return {.kind = enumerator(device, DeviceKind::cuda, "device"), .index = index};
 }

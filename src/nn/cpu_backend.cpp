@@ -10,6 +10,7 @@
 #include "src/nn/algorithm.h"
 #include "src/nn/arena.h"
 #include "src/nn/blocks.h"
+#include "src/nn/fusion.h"
 #include "src/nn/onednn.h"
 #include "src/nn/open_mp.h"
 #include "src/nn/progress.h"
@@ -26,36 +27,6 @@ constexpr int kKeepingRuns = 8;
 
 std::string text(const Extent& e) {
   return std::to_string(e.channels) + "x" + std::to_string(e.height) + "x" + std::to_string(e.width);
-}
-
-// Batch norms whose only reader is a convolution become part of it; not one of the network's input, whose
-// planes no kernel of ours reads, nor of another batch norm.
-Network with_norms_fused(const Network& network) {
-  std::vector<int> readers(network.values.size(), 0);
-  std::vector<const Layer*> convolution_of(network.values.size(), nullptr);  // that reads the value
-  std::vector<const Layer*> norm_of(network.values.size(), nullptr);         // that writes it
-  for (const Layer& layer : network.layers) {
-    for (Value value : {layer.src, layer.residual})
-      if (value >= 0) ++readers[index(value)];
-    if (layer.kind == LayerKind::convolution) convolution_of[index(layer.src)] = &layer;
-    if (layer.kind == LayerKind::scale_shift) norm_of[index(layer.dst)] = &layer;
-  }
-  ++readers[index(network.output)];
-  const auto is_fused = [&](const Layer& layer) {
-    return layer.kind == LayerKind::scale_shift && readers[index(layer.dst)] == 1 &&
-           convolution_of[index(layer.dst)] && layer.src != network.input;
-  };
-  Network fused{network.values, {}, network.input, network.output};
-  for (const Layer& layer : network.layers) {
-    if (is_fused(layer)) continue;
-    Layer& added = fused.layers.emplace_back(layer);
-    const Layer* norm = norm_of[index(layer.src)];
-    if (layer.kind != LayerKind::convolution || !norm || !is_fused(*norm)) continue;
-    added.src = norm->src;
-    added.scale = norm->scale;
-    added.shift = norm->shift;
-  }
-  return fused;
 }
 
 struct Step {

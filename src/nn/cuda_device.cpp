@@ -74,6 +74,10 @@ Event::~Event() {
   cudaEventDestroy(event_);
 }
 
+void Event::synchronize(const std::string& operation) const {
+  check(cudaEventSynchronize(event_), operation);
+}
+
 float Event::milliseconds(const Event& from, const Event& to) {
   float ms = 0;
   check(cudaEventElapsedTime(&ms, from.event_, to.event_), "the time between two events");
@@ -100,8 +104,8 @@ void Stream::clear(void* device, std::size_t bytes) {
   check(cudaMemsetAsync(device, 0, bytes, stream_), "clearing memory");
 }
 
-void Stream::record(const Event& event) {
-  check(cudaEventRecord(event.get(), stream_), "an event");
+void Stream::record(CUevent_st* event) {
+  check(cudaEventRecord(event, stream_), "an event");
 }
 
 void Stream::wait_for(const Event& event) {

@@ -99,6 +99,8 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   CUevent_st* get() const { return event_; }
+  // Until what was recorded has happened.
+  void synchronize(const std::string& operation) const;
   // Of two timed ones that have happened.
   static float milliseconds(const Event& from, const Event& to);
 
@@ -118,7 +120,8 @@ class Stream {
   void upload(void* device, const void* host, std::size_t bytes);
   void download(void* host, const void* device, std::size_t bytes);
   void clear(void* device, std::size_t bytes);
-  void record(const Event& event);
+  void record(CUevent_st* event);
+  void record(const Event& event) { record(event.get()); }
   void wait_for(const Event& event);
   // Until all of it is done. What a kernel did wrong is thrown here, under the name of `operation`.
   void synchronize(const std::string& operation);

@@ -39,6 +39,7 @@ struct Layer {
   LayerKind kind;
   Value src = -1;
   Value residual = -1;  // added to the result; its last use: the result takes its place
+  int residual_stride = 1;  // of the residual every stride-th pixel, and then its place is not taken
   Value dst = -1;
   int kernel = 1, stride = 1, padding = 0;
   ConvolutionWeights weights{};         // convolution, linear

@@ -1,19 +1,27 @@
+// Of a build without CUDA.
+#include "src/error.hpp"
 #include "src/mtcnn/device_cascade.h"
 #include "src/nn/cuda_backend.h"
 
 namespace adaface {
-namespace nn {
+namespace {
 
-std::vector<DeviceInfo> cuda_device_list(std::string* reason) {
-  if (reason) *reason = "built without CUDA";
+constexpr const char* kReason = "built without CUDA";
+
+}  // namespace
+
+std::vector<DeviceInfo> nn::cuda_device_list(std::string* reason) {
+  if (reason) *reason = kReason;
   return {};
 }
 
-}  // namespace nn
+std::shared_ptr<const nn::CudaPlan> nn::plan_cuda(const Network&, int, Precision, ThreadPool*) {
+  throw Error(ErrorCode::unsupported, kReason);
+}
 
 std::unique_ptr<mtcnn::DeviceCascade> mtcnn::device_cascade(Weights::State&, const DetectorOptions& options,
                                                             const DeviceCascadeLimits&) {
-  throw Error(ErrorCode::unsupported, to_string(options.device) + ": built without CUDA");
+  throw Error(ErrorCode::unsupported, to_string(options.device) + ": " + kReason);
 }
 
 }  // namespace adaface

@@ -27,6 +27,7 @@ enum class Algorithm {
 };
 
 struct PlanOptions {
+  int device = -1;  // a CUDA device, or the CPU; on a device only this and the precision have a meaning
   int threads = 1;  // that work may be divided among: never changes a result
   Precision precision = Precision::f32;
   PlanKind kind = PlanKind::fast;

@@ -21,7 +21,7 @@ class Assignment {
     slot_of[index(network.input)] = acquire(sizes[index(network.input)]);
     for (int i = 0; i < count; ++i) {
       const Layer& layer = network.layers[index(i)];
-      if (layer.residual >= 0) {
+      if (layer.residual >= 0 && layer.residual_stride == 1) {
         if (last_use_[index(layer.residual)] != i || layer.residual == layer.src)
           throw Error(ErrorCode::internal, "layer " + layer.name + ": its residual is used again");
         slot_of[index(layer.dst)] = slot_of[index(layer.residual)];
@@ -29,6 +29,9 @@ class Assignment {
         slot_of[index(layer.dst)] = acquire(sizes[index(layer.dst)]);
       }
       if (last_use_[index(layer.src)] == i) free_.push_back(slot_of[index(layer.src)]);
+      if (layer.residual >= 0 && layer.residual_stride > 1 && layer.residual != layer.src &&
+          last_use_[index(layer.residual)] == i)
+        free_.push_back(slot_of[index(layer.residual)]);
     }
   }
 

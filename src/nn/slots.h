@@ -14,7 +14,7 @@ struct Slots {
 };
 
 // `sizes`: of each value; values that nothing reads or writes need no slot. A residual sum takes the place of
-// its summand; throws internal where that is read again.
+// its summand, one with a stride has its own; throws internal where that is read again.
 Slots assign_slots(const Network& network, const std::vector<std::size_t>& sizes);
 
 }  // namespace adaface::nn

@@ -276,14 +276,18 @@ void Session::process() {
   Sized<adaface_weights_info> info(input, [](adaface_weights_info*, std::size_t) {});
   expect(adaface_weights_get_info(weights[handle()], info.get()), {});
   expect(adaface_weights_verify(weights[handle()]), {});
-  const std::span<const std::uint8_t> device = input.part(input.take<std::uint8_t>() % 16);
-  std::int32_t kind = -1, index = -1;
-  const adaface_status parsed =
-      adaface_parse_device(std::string(device.begin(), device.end()).c_str(), &kind, &index);
+  // What the next steps take as well.
+  const std::span<const std::uint8_t> rest = input.rest();
+  const std::string device(rest.begin(),
+                           rest.begin() + std::min<std::ptrdiff_t>(kind % 12, std::ssize(rest)));
+  std::int32_t device_kind = -1, index = -1;
+  const adaface_status parsed = adaface_parse_device(device.c_str(), &device_kind, &index);
   expect(parsed, {});
-  if ((parsed == ADAFACE_OK) != (kind >= 0 && index >= 0 && index <= 1023)) std::abort();
-  Sized<adaface_cuda_device_info> device_info(input, [](adaface_cuda_device_info*, std::size_t) {});
-  expect(adaface_cuda_device_get_info(input.take<std::uint8_t>(), device_info.get()), {});
+  if ((parsed == ADAFACE_OK) != (device_kind >= 0 && index >= 0 && index <= 1023)) std::abort();
+  const std::size_t info_size = std::size_t{2} * kind;
+  const Block device_info(std::max(info_size, sizeof(std::size_t)));
+  device_info.as<adaface_cuda_device_info>()->struct_size = info_size;
+  expect(adaface_cuda_device_get_info(kind % 2, device_info.as<adaface_cuda_device_info>()), {});
 }
 
 void Session::step() {

@@ -97,8 +97,8 @@ class Arguments(unittest.TestCase):
     def test_options(self):
         refused, model = self.refused, models.model()
         invalid = adaface.InvalidArgumentError
-        refused(invalid, 'precision is "f16", expected "f32" or "bf16"', adaface.Embedder, model,
-                precision='f16')
+        refused(invalid, 'precision is "f64", expected "f32" or "bf16" or "f16"', adaface.Embedder, model,
+                precision='f64')
         refused(invalid, 'plan is "large", expected "fast" or "small"', adaface.Embedder, model, plan='large')
         refused(invalid, 'threads is -1', adaface.Embedder, model, threads=-1)
         refused(TypeError, 'float', adaface.Embedder, model, threads=1.5)
@@ -114,6 +114,21 @@ class Arguments(unittest.TestCase):
         refused(ValueError, 'faces is "first"', models.engine, faces='first')
         refused(ValueError, 'faces is "first"', adaface.Detector(detector).detect, noise(30, 30),
                 faces='first')
+
+    def test_devices(self):
+        refused, model, detector = self.refused, models.model(), models.detector()
+        calls = ((adaface.Embedder, model), (adaface.Detector, detector), (adaface.Engine, model, detector))
+        for call in calls:
+            refused(adaface.InvalidArgumentError, 'device is "tpu", expected "cpu", "cuda" or "cuda:0" to', *call,
+                    device='tpu')
+            # More than any machine has, with and without CUDA.
+            refused(adaface.UnsupportedError, 'cuda:1023: ', *call, device='cuda:1023')
+            refused(TypeError, 'device', *call, device=0)
+        refused(adaface.UnsupportedError, 'precision is f16, which is for CUDA devices', adaface.Embedder, model,
+                precision='f16')
+        crop = noise(112, 112)
+        np.testing.assert_array_equal(adaface.Embedder(model, device='cpu').embed(crop).unit,
+                                      self.embedder.embed(crop).unit)
 
     def test_files(self):
         missing = models.scratch / 'missing.png'

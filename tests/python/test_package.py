@@ -50,7 +50,7 @@ class Package(unittest.TestCase):
             self.assertEqual(set(hints), parameters | {'return'}, name)
 
     def test_every_field_is_documented(self):
-        for name in ('faces.py', 'weights.py'):
+        for name in ('devices.py', 'faces.py', 'weights.py'):
             tree = ast.parse((models.ROOT / 'src/python/adaface' / name).read_text())
             for kind in (node for node in tree.body if isinstance(node, ast.ClassDef)):
                 for field, after in zip(kind.body, kind.body[1:] + [None]):
@@ -75,7 +75,7 @@ class Package(unittest.TestCase):
         for name, methods in classes.items():
             self.assertEqual(set(methods) - {'__init__'}, names(getattr(_adaface, name)), name)
         for node in [*tree.body, *(item for methods in classes.values() for item in methods.values())]:
-            if isinstance(node, ast.FunctionDef) and node.name not in ('available_cpus', 'raise_error'):
+            if isinstance(node, ast.FunctionDef) and node.name not in ('available_cpus', 'cuda_devices', 'raise_error'):
                 owner = next((getattr(_adaface, name) for name, methods in classes.items()
                               if node in methods.values()), _adaface)
                 signature = getattr(owner, node.name).__doc__
@@ -137,6 +137,18 @@ class Package(unittest.TestCase):
         self.assertIn(f"version: '{adaface.__version__}'", (models.ROOT / 'meson.build').read_text())
         self.assertGreaterEqual(adaface.available_cpus(), 1)
         self.assertLessEqual(adaface.available_cpus(), len(os.sched_getaffinity(0)))
+
+    def test_cuda_devices(self):
+        devices = adaface.cuda_devices()
+        self.assertEqual(devices, sorted(devices, key=lambda info: int(info.device[5:])))
+        for info in devices:
+            self.assertRegex(info.device, r'^cuda:\d+$')
+            self.assertGreater(info.memory_bytes, 0)
+            self.assertEqual([type(number) for number in info.compute_capability], [int, int])
+            self.assertEqual(pickle.loads(pickle.dumps(info)), info)
+        info = adaface.DeviceInfo('cuda:1', 'a name', 5, (9, 0))
+        self.assertEqual(repr(info), "DeviceInfo(device='cuda:1', name='a name', memory_bytes=5, "
+                                     'compute_capability=(9, 0))')
 
     def run_examples(self, document, before=''):
         """What the blocks of Python in a document print, one after the other."""

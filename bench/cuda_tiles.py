@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""How well src/nn/cuda_tiles.cpp chooses tiles, by measurements of `bench_cuda --layers --json`, and which constants
+of its model would choose better:
+    cuda_tiles.py [--fit] [--source src/nn/cuda_tiles.cpp] layers_1.json [layers_64.json ...]
+Of one kind of multiplication only: give files of 16 bits, or of f32. The model is written again here: keep it the same
+as estimate() there."""
+import argparse
+import collections
+import json
+import math
+import pathlib
+import random
+import re
+import sys
+
+SEED, STEPS = 20261125, 6000
+# What a fit may move; the others only follow from what they mean.
+FREE = ("kWarpRate", "kWarpgroupRate", "kLeastStep", "kBlock", "kOutput", "kSplit", "kPartial")
+DEPTH_BYTES = 128
+
+Row = collections.namedtuple("Row", "problem count rows columns steps tile splits warpgroups tile_rows tile_columns ms "
+                                    "multiprocessors")
+
+
+def constants_of(source):
+    text = re.sub(r"//[^\n]*", "", source.read_text(encoding="utf-8"))
+    found = {}
+    for declaration in re.findall(r"constexpr double ([^;]*);", text):
+        for name, value in re.findall(r"(k\w+) = ([\d.e+-]+)", declaration):
+            found[name] = float(value)
+    if missing := [name for name in FREE if name not in found]:
+        sys.exit(f"{source}: has no constant {', '.join(missing)}")
+    return found
+
+
+def read(paths):
+    rows = []
+    for path in paths:
+        report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        for row in report["layers"]:
+            tile = row["tile"]
+            name = f"{tile['rows']}x{tile['columns']}{'w' * tile['warpgroups']}/{tile['splits']}"
+            rows.append(Row((row["batch"], row["shape"], row["layer"]), row["count"], row["rows"], row["columns"],
+                            row["steps"], name, tile["splits"], tile["warpgroups"], tile["rows"], tile["columns"],
+                            row["median_ms"], report["multiprocessors"]))
+    return rows
+
+
+def estimate(c, row):
+    """Cycles: estimate() of src/nn/cuda_tiles.cpp."""
+    tiles = -(-row.rows // row.tile_rows) * -(-row.columns // row.tile_columns)
+    blocks = tiles * row.splits
+    outputs = row.tile_rows * row.tile_columns
+    rate = c["kWarpgroupRate"] if row.warpgroups else c["kWarpRate"]
+    step = max(c["kLeastStep"], outputs * DEPTH_BYTES / 2 / rate)
+    block = c["kBlock"] + row.steps / row.splits * step + outputs * c["kOutput"]
+    if row.splits > 1:
+        block += c["kSplit"] + outputs * c["kPartial"] * (1 + row.splits)
+    return -(-blocks // row.multiprocessors) * block
+
+
+def problems_of(rows):
+    problems = collections.defaultdict(list)
+    for row in rows:
+        problems[row.problem].append(row)
+    return problems
+
+
+def regret(c, problems):
+    """The network's time with the model's choices over that with the fastest tiles, by batch."""
+    chosen, fastest = collections.Counter(), collections.Counter()
+    for (batch, *_), rows in problems.items():
+        chosen[batch] += rows[0].count * min(rows, key=lambda row: estimate(c, row)).ms
+        fastest[batch] += rows[0].count * min(row.ms for row in rows)
+    return {batch: chosen[batch] / fastest[batch] for batch in sorted(chosen)}
+
+
+def error(c, problems):
+    """The spread of the logarithm of model over measurement, where tiles near the fastest count most, and the regrets."""
+    weights = total = square = 0
+    for rows in problems.values():
+        best = min(row.ms for row in rows)
+        for row in rows:
+            weight = (best / row.ms) ** 2 / len(rows)
+            difference = math.log(estimate(c, row) / row.ms)
+            weights, total, square = weights + weight, total + weight * difference, square + weight * difference ** 2
+    spread = square / weights - (total / weights) ** 2
+    return spread + 4 * sum(ratio - 1 for ratio in regret(c, problems).values())
+
+
+def fit(c, problems):
+    draw = random.Random(SEED)
+    best, least = dict(c), error(c, problems)
+    for step in range(STEPS):
+        width = 0.7 * (1 - step / STEPS) + 0.02
+        trial = dict(best)
+        for name in draw.sample(FREE, draw.choice((1, 1, 2, 3))):
+            trial[name] *= math.exp(draw.gauss(0, width))
+        if (value := error(trial, problems)) < least:
+            best, least = trial, value
+    return best
+
+
+def show(title, c, problems):
+    print(f"{title}: {', '.join(f'{name} {c[name]:.4g}' for name in FREE)}")
+    for batch, ratio in regret(c, problems).items():
+        print(f"  batch {batch}: the chosen tiles take {ratio:.3f} times as long as the fastest")
+
+
+def show_worst(c, problems, count=12):
+    losses = []
+    for problem, rows in problems.items():
+        choice, best = min(rows, key=lambda row: estimate(c, row)), min(rows, key=lambda row: row.ms)
+        losses.append((rows[0].count * (choice.ms - best.ms), problem, choice, best))
+    for loss, (batch, shape, _), choice, best in sorted(losses, key=lambda item: -item[0])[:count]:
+        if loss > 0:
+            print(f"  batch {batch:4} {shape:26} {choice.tile:12} {1e3 * choice.ms:8.1f} us; {best.tile:12} "
+                  f"{1e3 * best.ms:8.1f} us; {1e3 * loss:8.1f} us in the network")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", metavar="LAYERS.json")
+    parser.add_argument("--source", type=pathlib.Path,
+                        default=pathlib.Path(__file__).resolve().parent.parent / "src/nn/cuda_tiles.cpp")
+    parser.add_argument("--fit", action="store_true", help="look for better constants; a minute")
+    arguments = parser.parse_args()
+    constants, problems = constants_of(arguments.source), problems_of(read(arguments.files))
+    show("as built", constants, problems)
+    show_worst(constants, problems)
+    if arguments.fit:
+        better = fit(constants, problems)
+        show(f"fitted (seed {SEED})", better, problems)
+        show_worst(better, problems)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+// The length of an embedding, and its direction.
+#pragma once
+
+#include "kernels/cuda/cuda.h"
+
+namespace adaface::kernels::cuda {
+
+// norms{count} = sqrt(sum of squares), summed in double; units{count, length} = src / norm, zeros where that
+// is 0.
+Status l2_norm(const float* src, int count, int length, float* units, float* norms, cudaStream_t stream);
+
+}  // namespace adaface::kernels::cuda

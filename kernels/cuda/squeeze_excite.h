@@ -1,0 +1,24 @@
+// Squeeze-and-excite (Hu et al. 2018, section 3) and the residual sum after it.
+#pragma once
+
+#include "kernels/cuda/cuda.h"
+
+namespace adaface::kernels::cuda {
+
+// Precondition of both: channels is a multiple of 8, at most 1024; squeezed at most 128.
+inline constexpr int kMostGateChannels = 1024, kMostSqueezed = 128;
+
+// gates{images, channels} = sigmoid(fc2 relu(fc1 mean over pixels)); fc1{squeezed, channels}, fc2{channels,
+// squeezed}.
+Status squeeze_gates(Storage storage, const void* src, int images, int pixels, int channels, const float* fc1,
+                     const float* fc2, int squeezed, float* gates, cudaStream_t stream);
+
+// dst = src * gate + residual, whose pixel lies at stride times src's place. dst may be src or residual.
+struct GateSum {
+  int images, height, width, channels;
+  int residual_stride, residual_height, residual_width;
+};
+Status gate_and_add(Storage storage, const GateSum& sum, const void* src, const float* gates,
+                    const void* residual, void* dst, cudaStream_t stream);
+
+}  // namespace adaface::kernels::cuda

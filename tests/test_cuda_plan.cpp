@@ -1,0 +1,246 @@
+// Plans for CUDA devices against those for the CPU, layer by layer; sessions over many images; what a device
+// that has no memory left does.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "src/error.hpp"
+#include "src/nn/cpu_backend.h"
+#include "src/nn/cuda_backend.h"
+#include "src/nn/network.h"
+#include "tests/cuda_main.h"
+#if defined(ADAFACE_EMULATED)
+#include "tests/cuda_emulation/cuda_runtime.h"
+#endif
+
+namespace {
+
+using namespace adaface;
+using namespace adaface::nn;
+
+constexpr unsigned kSeed = 20261125;
+constexpr int kHeight = 18, kWidth = 20;
+using Floats = std::vector<float>;
+using Random = std::mt19937;
+
+Floats uniform(Random& random, int count, float low = -1, float high = 1) {
+  std::uniform_real_distribution<float> distribution(low, high);
+  Floats values(static_cast<std::size_t>(count));
+  for (float& value : values) value = distribution(random);
+  return values;
+}
+
+ConvolutionWeights weights(Random& random, int in, int out, int kernel, bool slope) {
+  const int row = in * kernel * kernel;
+  ConvolutionWeights result;
+  // Sums of about the size of what goes in.
+  const float size = std::sqrt(3.0f / static_cast<float>(row));
+  auto rows = std::make_shared<Floats>(uniform(random, out * row, -size, size));
+  result.fill = [rows, row](int first, int count, float* dst) {
+    std::copy_n(rows->begin() + first * row, count * row, dst);
+  };
+  result.bias = uniform(random, out);
+  if (slope) result.slope = uniform(random, out, 0, 0.5f);
+  return result;
+}
+
+Value norm(Random& random, Network& net, const std::string& name, Value x) {
+  const int channels = net.values[static_cast<std::size_t>(x)].channels;
+  return net.scale_shift(name, x, uniform(random, channels, 0.5f, 1.5f), uniform(random, channels));
+}
+
+// A unit of each kind that the embedding networks have.
+Network small_network(Random& random) {
+  Network net;
+  Value x =
+      net.convolution("stem", net.add_input({3, kHeight, kWidth}), 3, 1, 1, weights(random, 3, 16, 3, true));
+  // Same width, stride 2: every second pixel is the shortcut.
+  Value y =
+      net.convolution("a.conv1", norm(random, net, "a.bn", x), 3, 1, 1, weights(random, 16, 16, 3, true));
+  x = net.convolution("a.conv2", y, 3, 2, 1, weights(random, 16, 16, 3, false),
+                      net.subsample("a.shortcut", x, 2));
+  // Wider: a convolution is the shortcut.
+  y = net.convolution("b.conv1", norm(random, net, "b.bn", x), 3, 1, 1, weights(random, 16, 40, 3, true));
+  Value shortcut = net.convolution("b.shortcut", x, 1, 2, 0, weights(random, 16, 40, 1, false));
+  x = net.convolution("b.conv2", y, 3, 2, 1, weights(random, 40, 40, 3, false), shortcut);
+  // Same width, squeeze-and-excite.
+  y = net.convolution("c.conv1", norm(random, net, "c.bn", x), 3, 1, 1, weights(random, 40, 40, 3, true));
+  y = net.convolution("c.conv2", y, 3, 1, 1, weights(random, 40, 40, 3, false));
+  x = net.squeeze_excite("c.se", y, uniform(random, 4 * 40), uniform(random, 40 * 4), x);
+  net.convolution("head", norm(random, net, "head.bn", x), 5, 1, 0, weights(random, 40, 24, 5, false));
+  return net;
+}
+
+int layer_number(const Plan& plan, const std::string& name) {
+  for (std::size_t i = 0; i < plan.layers().size(); ++i)
+    if (plan.layers()[i].name == name) return static_cast<int>(i);
+  return -1;
+}
+
+Floats layer_values(const Plan& plan, nn::Session& session, const Floats& src, const std::string& name) {
+  std::copy(src.begin(), src.end(), session.input());
+  Floats values;
+  session.run_until(layer_number(plan, name), values);
+  return values;
+}
+
+// Greatest difference over the greatest value.
+double difference(const Floats& a, const Floats& b) {
+  REQUIRE(a.size() == b.size());
+  double most = 0, greatest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    greatest = std::max(greatest, std::abs(static_cast<double>(b[i])));
+    most = std::max(most, std::isfinite(a[i]) ? std::abs(static_cast<double>(a[i]) - b[i]) : 1e9);
+  }
+  return most / greatest;
+}
+
+std::vector<std::uint8_t> random_crops(Random& random, int count) {
+  std::vector<std::uint8_t> crops(static_cast<std::size_t>(count * kHeight * kWidth * 3));
+  for (std::uint8_t& v : crops) v = static_cast<std::uint8_t>(random());
+  return crops;
+}
+
+}  // namespace
+
+TEST_CASE("every layer equals the CPU's, every precision") {
+  std::printf("seed %u\n", kSeed);
+  Random random(kSeed);
+  const Network net = small_network(random);
+  const Floats src = uniform(random, 3 * kHeight * kWidth);
+  const auto cpu = plan_cpu(net, {});
+  const auto cpu_session = cpu->create_session();
+  struct Rounding {
+    Precision precision;
+    double unit;  // half a unit in the last place of what is stored
+  };
+  for (const Rounding& rounding :
+       {Rounding{Precision::f16, 0x1p-12}, {Precision::bf16, 0x1p-9}, {Precision::f32, 0x1p-12}}) {
+    const auto plan = plan_cuda(net, 0, rounding.precision);
+    const auto session = plan->create_session();
+    for (std::size_t i = 0; i < plan->layers().size(); ++i) {
+      const LayerInfo& layer = plan->layers()[i];
+      CAPTURE(layer.name);
+      CAPTURE(static_cast<int>(rounding.precision));
+      // A layer rounds its factors, of which each input has been rounded by all before it, and its result.
+      const double allowed = 4 * rounding.unit * static_cast<double>(i + 2);
+      const double off = difference(layer_values(*plan, *session, src, layer.name),
+                                    layer_values(*cpu, *cpu_session, src, layer.name));
+      CHECK(off <= allowed);
+      CHECK(off > 0);  // something was rounded
+    }
+    CHECK(plan->layers().size() == 10);
+    std::copy(src.begin(), src.end(), session->input());
+    session->run();
+    Floats last(session->output(), session->output() + 24);
+    CHECK(last == layer_values(*plan, *session, src, "head"));
+  }
+}
+
+TEST_CASE("many images at once, in both places, from the host and on the device") {
+  std::printf("seed %u\n", kSeed);
+  Random random(kSeed);
+  const auto plan = plan_cuda(small_network(random), 0, Precision::f16);
+  const int count = 5;
+  const std::size_t crop_bytes = kHeight * kWidth * 3;
+  const std::vector<std::uint8_t> crops = random_crops(random, count);
+  const auto one = plan->create_cuda_session(1), batch = plan->create_cuda_session(count);
+  CHECK(batch->most_images() == count);
+  Floats units, norms;
+  for (int i = 0; i < count; ++i) {
+    std::memcpy(one->host_crops(i % 2), crops.data() + static_cast<std::size_t>(i) * crop_bytes, crop_bytes);
+    one->submit(i % 2, 1, false);
+    const CudaSession::Result result = one->wait(i % 2);
+    units.insert(units.end(), result.units, result.units + 24);
+    norms.push_back(result.norms[0]);
+    double square = 0;
+    for (int k = 0; k < 24; ++k) square += static_cast<double>(result.units[k]) * result.units[k];
+    CHECK(square == doctest::Approx(1).epsilon(1e-6));
+  }
+  const auto check = [&](const CudaSession::Result& result, int images) {
+    for (int i = 0; i < images; ++i) {
+      CHECK(result.norms[i] == doctest::Approx(norms[static_cast<std::size_t>(i)]).epsilon(2e-3));
+      for (int k = 0; k < 24; ++k)
+        CHECK(result.units[i * 24 + k] ==
+              doctest::Approx(units[static_cast<std::size_t>(i * 24 + k)]).epsilon(0.01).scale(0.2));
+    }
+  };
+  std::vector<Floats> again;
+  for (int round = 0; round < 2; ++round) {
+    // Both under way before either is waited for; the channels of one given in the other order.
+    std::memcpy(batch->host_crops(0), crops.data(), crops.size());
+    batch->submit(0, count, false);
+    std::uint8_t* swapped = batch->host_crops(1);
+    for (std::size_t i = 0; i < 3 * crop_bytes; ++i) swapped[i] = crops[i / 3 * 3 + 2 - i % 3];
+    batch->submit(1, 3, true);
+    const CudaSession::Result first = batch->wait(0), second = batch->wait(1);
+    check(first, count);
+    check(second, 3);
+    again.emplace_back(first.units, first.units + count * 24);
+  }
+  CHECK(again[0] == again[1]);
+  // The crops of place 0 lie on the device.
+  batch->submit_on_device(0, count, false, nullptr);
+  const CudaSession::Result result = batch->wait(0);
+  CHECK(Floats(result.units, result.units + count * 24) == again[0]);
+}
+
+TEST_CASE("layers that no kernel here computes are refused by name") {
+  Random random(kSeed);
+  Network net;
+  Value x = net.convolution("stem", net.add_input({3, 6, 6}), 3, 1, 1, weights(random, 3, 16, 3, true));
+  net.convolution("odd", x, 3, 1, 1, weights(random, 16, 20, 3, true));
+  CHECK_THROWS_WITH_AS(plan_cuda(net, 0, Precision::f16), doctest::Contains("layer odd"), Error);
+  Network other;
+  x = other.convolution("stem", other.add_input({3, 6, 6}), 3, 1, 1, weights(random, 3, 16, 3, true));
+  norm(random, other, "alone", x);
+  CHECK_THROWS_WITH_AS(plan_cuda(other, 0, Precision::f16), doctest::Contains("layer alone"), Error);
+}
+
+#if defined(ADAFACE_EMULATED)
+TEST_CASE("the order of threads does not matter") {
+  Random random(kSeed);
+  const auto plan = plan_cuda(small_network(random), 0, Precision::f16);
+  const Floats src = uniform(random, 3 * kHeight * kWidth);
+  Floats first;
+  for (const unsigned seed : {0u, 1u, 2u, 3u}) {
+    emulation::set_schedule(seed);
+    const auto session = plan->create_session();
+    std::copy(src.begin(), src.end(), session->input());
+    session->run();
+    const Floats result(session->output(), session->output() + 24);
+    if (first.empty()) first = result;
+    CHECK(result == first);
+  }
+  emulation::set_schedule(0);
+}
+
+TEST_CASE(
+    "no memory for the n-th allocation: an error that says for what, nothing lost, and it works afterwards") {
+  Random random(kSeed);
+  const Network net = small_network(random);
+  const std::size_t before = emulation::allocated();
+  int allocations = 0;
+  for (bool done = false; !done; ++allocations) {
+    emulation::fail_allocation(allocations);
+    try {
+      const auto plan = plan_cuda(net, 0, Precision::bf16);
+      const auto session = plan->create_cuda_session(2);
+      done = true;
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::out_of_memory);
+      CHECK(std::string(error.what()).find(" for ") != std::string::npos);
+      CHECK(std::string(error.what()).find("CUDA device 0: ") == 0);
+    }
+    emulation::fail_allocation(-1);
+    CHECK(emulation::allocated() == before);
+  }
+  std::printf("%d allocations\n", allocations - 1);
+  CHECK(allocations > 10);
+  CHECK_NOTHROW(plan_cuda(net, 0, Precision::bf16)->create_session()->run());
+}
+#endif
