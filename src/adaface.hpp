@@ -243,6 +243,8 @@ struct DetectorOptions {
   Device device{};
 };
 
+struct OnDevice;  // internal
+
 class ADAFACE_API Detector {
  public:
   // Throws invalid_argument when the weights are not MTCNN's or an option is out of range; corrupt;
@@ -259,6 +261,7 @@ class ADAFACE_API Detector {
   void on_progress(ProgressFunction function);
 
  private:
+  friend struct OnDevice;
   struct ADAFACE_HIDDEN Session;
   std::unique_ptr<Session> session_;
 };
@@ -345,6 +348,7 @@ class ADAFACE_API Embedder {
   void on_progress(ProgressFunction function);
 
  private:
+  friend struct OnDevice;
   struct ADAFACE_HIDDEN Session;
   std::unique_ptr<Session> session_;
 };

@@ -2,8 +2,10 @@
 #include <cmath>
 
 #include "src/adaface.hpp"
+#include "src/engine.h"
 #include "src/image/view.h"
 #include "src/mtcnn/cascade.h"
+#include "src/mtcnn/device_cascade.h"
 #include "src/mtcnn/nets.h"
 #include "src/nn/thread_pool.h"
 #include "src/weights_state.h"
@@ -30,28 +32,38 @@ const DetectorOptions& checked(const DetectorOptions& options) {
   return options;
 }
 
+// On a device none has work.
+int threads_of(const DetectorOptions& options) {
+  const int threads = nn::thread_count(options.threads);
+  return options.device.kind == DeviceKind::cpu ? threads : 1;
+}
+
 }  // namespace
 
 struct Detector::Session {
   Session(const Weights& weights, const DetectorOptions& options)
       : state(weights.state()),
-        pool(nn::thread_count(checked(options).threads), nullptr),
+        pool(threads_of(checked(options)), nullptr),
         cascade{.options = options, .pool = pool, .nets = {}, .workers = {}} {
     const weights::AfwFile& file = state->file;
     if (file.info().architecture != weights::Architecture::mtcnn)
       throw Error(ErrorCode::invalid_argument, state->name + ": holds " +
                                                    std::string(to_string(file.info().architecture)) +
                                                    ", expected the detector's mtcnn");
-    // TODO(cuda): a cascade on options.device, which is there.
-    if (options.device.kind == DeviceKind::cuda)
-      throw Error(ErrorCode::unsupported, to_string(options.device) + ": detection not yet, expected cpu");
+    if (options.device.kind == DeviceKind::cuda) {
+      on_device = mtcnn::device_cascade(*state, options);
+      return;
+    }
     warn_of_missing_threads(options.threads, pool);
     cascade.plan(*state);
   }
 
+  nn::Progress& progress() { return on_device ? on_device->progress : cascade.progress; }
+
   std::shared_ptr<Weights::State> state;
   nn::ThreadPool pool;
-  mtcnn::Cascade cascade;
+  mtcnn::Cascade cascade;                           // where there is none
+  std::unique_ptr<mtcnn::DeviceCascade> on_device;  // of a CUDA device
 };
 
 Detector::Detector(const Weights& weights, const DetectorOptions& options)
@@ -61,12 +73,17 @@ Detector::Detector(Detector&&) noexcept = default;
 Detector& Detector::operator=(Detector&&) noexcept = default;
 
 void Detector::on_progress(ProgressFunction function) {
-  session_->cascade.progress.set(std::move(function));
+  session_->progress().set(std::move(function));
 }
 
 std::vector<Face> Detector::detect(const ImageView& image) {
   image::check_view(image);
-  return session_->cascade.detect(image, nullptr);
+  return session_->on_device ? session_->on_device->detect(image, nullptr)
+                             : session_->cascade.detect(image, nullptr);
+}
+
+mtcnn::DeviceCascade* OnDevice::cascade(Detector& detector) {
+  return detector.session_->on_device.get();
 }
 
 std::vector<Face> select_faces(std::vector<Face> faces, FaceSelection selection) {

@@ -3,9 +3,11 @@
 #include <cstring>
 
 #include "src/adaface.hpp"
+#include "src/engine.h"
 #include "src/image/view.h"
 #include "src/iresnet/cuda_embedder.h"
 #include "src/iresnet/iresnet.h"
+#include "src/mtcnn/device_cascade.h"
 #include "src/nn/onednn.h"
 #include "src/nn/open_mp.h"
 #include "src/nn/progress.h"
@@ -176,6 +178,23 @@ std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
     s.progress.stage(share(i), share(i + 1));
     embeddings[i] = s.embed(crops[i], *s.sessions[0], &s.pool, &s.progress);
   }
+  s.progress.report(1);
+  return embeddings;
+}
+
+bool OnDevice::is_on_device(const Embedder& embedder) {
+  return embedder.session_->device != nullptr;
+}
+
+std::vector<Embedding> OnDevice::embed(Embedder& embedder, mtcnn::DeviceCascade& cascade,
+                                       std::span<const Transform> transforms) {
+  Embedder::Session& s = *embedder.session_;
+  std::vector<Embedding> embeddings(transforms.size());
+  const auto align = [&](std::size_t first, std::size_t count, std::uint8_t* crops) {
+    cascade.align(transforms.subspan(first, count), crops);
+  };
+  s.progress.stage(0, 1);
+  s.device->embed_aligned(align, cascade.stream(), s.order, embeddings, s.progress);
   s.progress.report(1);
   return embeddings;
 }

@@ -12,13 +12,6 @@ DetectorOptions detection_of(const EngineOptions& options) {
 
 }  // namespace
 
-std::vector<Embedding> embed_faces(Embedder& embedder, const ImageView& image, std::span<const Face> faces,
-                                   Mode mode) {
-  std::vector<Image> crops;
-  for (const Face& face : faces) crops.push_back(align_face(image, face.landmarks, mode));
-  return embedder.embed(std::vector<ImageView>(crops.begin(), crops.end()));
-}
-
 struct Engine::Session {
   Session(const Weights& model, const Weights& detector_weights, const EngineOptions& engine_options)
       : options(engine_options),
@@ -58,10 +51,24 @@ Embedder& Engine::embedder() {
   return session_->embedder;
 }
 
+std::vector<Embedding> embed_faces(Engine& engine, const ImageView& image, std::span<const Face> faces,
+                                   Mode mode) {
+  // The engine's detector and embedder have one device.
+  mtcnn::DeviceCascade* const cascade = OnDevice::cascade(engine.detector());
+  if (cascade && OnDevice::is_on_device(engine.embedder())) {
+    std::vector<Transform> transforms;
+    for (const Face& face : faces) transforms.push_back(alignment_transform(face.landmarks, mode));
+    return OnDevice::embed(engine.embedder(), *cascade, transforms);
+  }
+  std::vector<Image> crops;
+  for (const Face& face : faces) crops.push_back(align_face(image, face.landmarks, mode));
+  return engine.embedder().embed(std::vector<ImageView>(crops.begin(), crops.end()));
+}
+
 std::vector<EmbeddedFace> Engine::analyze(const ImageView& image) {
   const std::vector<Face> faces = select_faces(session_->detector.detect(image), session_->options.faces);
   const std::vector<Embedding> embeddings =
-      embed_faces(session_->embedder, image, faces, session_->options.detection.mode);
+      embed_faces(*this, image, faces, session_->options.detection.mode);
   std::vector<EmbeddedFace> result;
   for (std::size_t i = 0; i < faces.size(); ++i) result.push_back({faces[i], embeddings[i]});
   return result;

@@ -9,8 +9,24 @@
 
 namespace adaface {
 
-// Aligns and embeds: one embedding a face. Progress ends at 1 for none as well.
-std::vector<Embedding> embed_faces(Embedder& embedder, const ImageView& image, std::span<const Face> faces,
+namespace mtcnn {
+class DeviceCascade;
+}
+
+// Aligns and embeds: one embedding a face. Progress ends at 1 for none as well. Precondition: `faces` are
+// some of those that the engine's detector found in `image`, which it has looked at last. On one CUDA device
+// the crops are made of the image that lies there, and stay there.
+std::vector<Embedding> embed_faces(Engine& engine, const ImageView& image, std::span<const Face> faces,
                                    Mode mode);
+
+// What sessions have on a CUDA device.
+struct OnDevice {
+  static mtcnn::DeviceCascade* cascade(Detector& detector);  // null: on the CPU
+  // Embeds the crops that `transforms` cut out of the image that the cascade has looked at. Precondition: the
+  // embedder is on a device, the cascade's.
+  static std::vector<Embedding> embed(Embedder& embedder, mtcnn::DeviceCascade& cascade,
+                                      std::span<const Transform> transforms);
+  static bool is_on_device(const Embedder& embedder);
+};
 
 }  // namespace adaface

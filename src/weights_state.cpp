@@ -32,6 +32,15 @@ std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, con
   return plan;
 }
 
+std::shared_ptr<const void> Weights::State::shared(const std::string& key,
+                                                   const std::function<std::shared_ptr<const void>()>& make) {
+  const std::lock_guard lock(mutex_);
+  std::weak_ptr<const void>& known = shared_[key];
+  std::shared_ptr<const void> result = known.lock();
+  if (!result) known = result = make();
+  return result;
+}
+
 void Weights::State::verify(nn::ThreadPool* pool, bool keep) const {
   if (keep) file.prefetch();
   const std::span<const weights::TensorView> tensors = file.tensors();

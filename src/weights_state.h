@@ -23,6 +23,10 @@ struct Weights::State : std::enable_shared_from_this<Weights::State> {
                                        const std::function<nn::Network()>& describe,
                                        nn::ThreadPool* pool = nullptr);
 
+  // Something else that sessions share, made by `make` when none holds one already. Thread-safe.
+  std::shared_ptr<const void> shared(const std::string& key,
+                                     const std::function<std::shared_ptr<const void>()>& make);
+
   const weights::AfwFile file;
   const std::string name;
 
@@ -32,6 +36,7 @@ struct Weights::State : std::enable_shared_from_this<Weights::State> {
 
   std::mutex mutex_;
   std::map<std::pair<std::string, nn::PlanOptions>, std::weak_ptr<const nn::Plan>> plans_;
+  std::map<std::string, std::weak_ptr<const void>> shared_;
 };
 
 // The embedding network of these weights on the CPU, as all sessions over them share it. Throws unsupported

@@ -81,3 +81,79 @@ TEST_CASE("embeddings equal the float64 goldens") {
     }
   }
 }
+
+TEST_CASE("an engine on a device finds and embeds what the CPU's does, crops staying there") {
+  const SmallModels& models = small_models();
+  const Weights model = Weights::load(models.embedder), detector = Weights::load(models.detector);
+  const unsigned seed = 20261125;
+  std::printf("seed %u\n", seed);
+  const Image picture = noise(70, 60, seed);
+  EngineOptions options{.detection = small_detection(1), .faces = FaceSelection::best, .threads = 1};
+  Engine cpu(model, detector, options);
+  options.device = kDevice;
+  options.precision = Precision::f16;
+  Engine device(model, detector, options);
+  const std::vector<EmbeddedFace> expected = cpu.analyze(picture), found = device.analyze(picture);
+  REQUIRE(expected.size() == 1);
+  REQUIRE(found.size() == 1);
+  // P-, R- and O-Net sum in float32 on both.
+  CHECK(found[0].face.box.x1 == doctest::Approx(expected[0].face.box.x1).epsilon(0.001));
+  CHECK(found[0].face.score == doctest::Approx(expected[0].face.score).epsilon(1e-4));
+  CHECK(similarity(found[0].embedding, expected[0].embedding) > 0.999);
+  // By hand: detect, align on the host, embed.
+  const std::vector<Face> faces = select_faces(device.detector().detect(picture), FaceSelection::best);
+  REQUIRE(faces.size() == 1);
+  const Embedding by_hand = device.embedder().embed(align_face(picture, faces[0].landmarks));
+  CHECK(same_bits(by_hand, found[0].embedding));
+}
+
+TEST_CASE("sessions share the device's weights, and progress stops a call between batches") {
+  const Weights model = Weights::load(small_models().embedder);
+  Embedder embedder(model, {.precision = Precision::f16, .device = kDevice}),
+      other(model, {.precision = Precision::f16, .device = kDevice});
+  const Image crop = noise(kCropSize, kCropSize, 7);
+  const std::vector<Embedding> none = embedder.embed(std::span<const ImageView>());
+  CHECK(none.empty());
+  const Embedding first = embedder.embed(crop);
+  CHECK(same_bits(other.embed(crop), first));
+  std::vector<double> reports;
+  embedder.on_progress([&](double done) {
+    reports.push_back(done);
+    return true;
+  });
+  CHECK(same_bits(embedder.embed(crop), first));
+  CHECK(reports.back() == 1);
+  CHECK(std::ranges::is_sorted(reports));
+  embedder.on_progress([](double) { return false; });
+  try {
+    embedder.embed(crop);
+    FAIL("was not stopped");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::cancelled);
+  }
+  embedder.on_progress({});
+  CHECK(same_bits(embedder.embed(crop), first));
+}
+
+TEST_CASE("zero and infinity: a network whose output is zero, weights that overflow in f16") {
+  const Scratch scratch("cuda-embedder");
+  const std::filesystem::path zero = scratch.path / "zero.afw", large = scratch.path / "large.afw";
+  write_weights(Architecture::ir_18, zero, weights::DataType::f32,
+                [](const weights::TensorRow& row, auto& values) {
+                  if (row.name.starts_with("head.linear") || row.name == "head.bn2.mean")
+                    std::ranges::fill(values, 0.0f);
+                });
+  // The stem's results alone do not fit 16 bits.
+  write_weights(Architecture::ir_18, large, weights::DataType::f32,
+                [](const weights::TensorRow& row, auto& values) {
+                  if (row.name == "stem.bn.weight") std::ranges::fill(values, 1e6f);
+                });
+  const Image crop = noise(kCropSize, kCropSize, 9);
+  const Embedding nothing =
+      Embedder(Weights::load(zero), {.precision = Precision::f16, .device = kDevice}).embed(crop);
+  CHECK(nothing.norm == 0);
+  CHECK(std::ranges::all_of(nothing.unit, [](float value) { return value == 0; }));
+  Embedder overflowing(Weights::load(large), {.precision = Precision::f16, .device = kDevice});
+  CHECK_THROWS_WITH_AS(overflowing.embed(crop), doctest::Contains("overflow in f16, expected bf16 or f32"),
+                       Error);
+}

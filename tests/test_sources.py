@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Nothing of one architecture outside its folder of kernels: test_sources.py SOURCE_ROOT"""
+"""Nothing of one architecture outside its folder of kernels, and CUDA where it belongs: test_sources.py SOURCE_ROOT"""
 
 import re
 import sys
@@ -13,15 +13,22 @@ OF_ONE_ARCHITECTURE = re.compile(
     | \b__builtin_(ia32|cpu_|neon|aarch64)\w* | \b(__asm__|asm)\b\s*(volatile)?\s*\( | \btarget(_clones)?\s*\(\s*"
     | \bx86::\w*(sse|avx|vnni)''', re.VERBOSE)
 FLAGS = re.compile(r"'-(m(?!eson)[a-z0-9.=-]+)'")
-# Asks the CPU itself what a table should hold.
-EXCEPTIONS = {Path('tests/cpu.h')}
+# Asks the CPU itself what a table should hold; changes stacks.
+EXCEPTIONS = {Path('tests/cpu.h'), Path('tests/cuda_emulation/fiber.cpp')}
+KERNEL_FOLDERS = {('kernels', 'x86'), ('kernels', 'cuda')}
+# CUDA's headers, by whatever path.
+OF_CUDA = re.compile(r'#\s*include\s*[<"](.*/)?(cuda|cuda_runtime\w*|cuda_fp16|cuda_bf16|cublas\w*|cudnn\w*|mma)\.h>')
+CUDA_FILES = {Path('src/nn/cuda_device.cpp')}
+CUDA_FOLDERS = {('kernels', 'cuda'), ('tests', 'cuda_emulation')}
 
 
 def violations(root):
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob('*')):
             name = path.relative_to(root)
-            if name.parts[:2] == ('kernels', 'x86') or name in EXCEPTIONS:
+            if is_cuda_violation(name, path):
+                yield f'{name}: includes a header of CUDA'
+            if name.parts[:2] in KERNEL_FOLDERS or name in EXCEPTIONS:
                 continue
             is_build = path.name == 'meson.build' and name != Path('kernels/meson.build')
             if path.suffix in SOURCES or is_build:
@@ -31,12 +38,23 @@ def violations(root):
                         yield f'{name}:{number}: {line.strip()}'
 
 
+# The engine knows devices by src/nn/cuda_device.h; benchmarks may know the libraries that they compare with, tests the
+# emulation.
+def is_cuda_violation(name, path):
+    if path.suffix not in SOURCES or name in CUDA_FILES or name.parts[:2] in CUDA_FOLDERS or name.parts[0] == 'bench':
+        return False
+    return any(OF_CUDA.search(line) for line in path.read_text().splitlines())
+
+
 def main():
     root = Path(sys.argv[1])
     for line, found in {'_mm256_add_ps(a, b)': True, '#include <immintrin.h>': True, 'asm volatile("")': True,
                         '__builtin_cpu_supports("avx2")': True, '__attribute__((target("avx2")))': True,
                         'x86::add_levels(levels);': False, 'int mm_per_inch;': False, 'target(name)': False}.items():
         assert bool(OF_ONE_ARCHITECTURE.search(line)) == found, line
+    for line, found in {'#include <cuda_runtime.h>': True, '#include <cublas_v2.h>': True,
+                        '#include "src/nn/cuda_device.h"': False}.items():
+        assert bool(OF_CUDA.search(line)) == found, line
     inside = sum(bool(OF_ONE_ARCHITECTURE.search(path.read_text())) for path in (root / 'kernels/x86').iterdir())
     assert inside >= 5, f'{inside} files with intrinsics in kernels/x86: the pattern finds nothing'
     found = list(violations(root))

@@ -94,7 +94,6 @@ Status convolve(const Convolution& convolution, const ConvolutionTile& tile, con
   a.run = run;
   a.rows = run.images * convolution.out_height * convolution.out_width;
   a.pieces_of_tap = convolution.channels * bytes_of(convolution.storage) / kPieceBytes;
-  a.taps = convolution.kernel * convolution.kernel;
   a.steps = convolution.row_bytes() / kDepthBytes;
   a.splits = tile.splits;
   return launch_tile_of(convolution.storage, tile, &a, stream);

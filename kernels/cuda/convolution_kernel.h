@@ -21,7 +21,6 @@ struct ConvolutionArguments {
   ConvolutionRun run;
   int rows;           // outputs' pixels of all images
   int pieces_of_tap;  // pieces of one tap's channels
-  int taps;           // kernel * kernel
   int steps, splits;  // of the whole sum; parts of it
 };
 
@@ -87,11 +86,13 @@ class Loader {
       // A row behind the last has no pixel inside the image.
       y_[i] = row < a.rows ? out_y * c.stride - c.padding : -(1 << 20);
       x_[i] = out_x * c.stride - c.padding;
-      pixel_[i] = image * c.height * c.width + (row < a.rows ? y_[i] * c.width + x_[i] : 0);
+      const int first = image * c.height * c.width + (row < a.rows ? y_[i] * c.width + x_[i] : 0);
+      first_[i] = static_cast<const std::byte*>(a.run.src) + first * pixel_bytes();
     }
-    const int at = first_step * kPieces + piece_;
-    tap_ = at / a.pieces_of_tap;
-    piece_of_tap_ = at - tap_ * a.pieces_of_tap;
+    const int at = first_step * kPieces + piece_, tap = at / a.pieces_of_tap;
+    tap_y_ = tap / c.kernel;
+    tap_x_ = tap - tap_y_ * c.kernel;
+    piece_of_tap_ = at - tap * a.pieces_of_tap;
     weights_ = static_cast<const std::byte*>(c.weights) +
                static_cast<std::ptrdiff_t>(first_column + row_) * c.row_bytes() + at * kPieceBytes;
   }
@@ -105,19 +106,15 @@ class Loader {
                                 kPieceBytes);
   }
 
+  // Behind the last tap the weights are zeros: what lies there in the image does not matter.
   __device__ void load_source(std::byte* stage) const {
     const Convolution& c = a_.layer;
-    const int tap_y = tap_ / c.kernel, tap_x = tap_ - tap_y * c.kernel;
-    const auto* src = static_cast<const std::byte*>(a_.run.src);
-    const std::ptrdiff_t pixel_bytes = static_cast<std::ptrdiff_t>(a_.pieces_of_tap) * kPieceBytes;
-    const int offset = tap_y * c.width + tap_x;
+    const std::ptrdiff_t offset = (tap_y_ * c.width + tap_x_) * pixel_bytes() + piece_of_tap_ * kPieceBytes;
 #pragma unroll
     for (int i = 0; i < kSourceRows; ++i) {
-      const bool inside = static_cast<unsigned>(y_[i] + tap_y) < static_cast<unsigned>(c.height) &&
-                          static_cast<unsigned>(x_[i] + tap_x) < static_cast<unsigned>(c.width) &&
-                          tap_ < a_.taps;
-      const std::byte* from =
-          inside ? src + (pixel_[i] + offset) * pixel_bytes + piece_of_tap_ * kPieceBytes : src;
+      const bool inside = static_cast<unsigned>(y_[i] + tap_y_) < static_cast<unsigned>(c.height) &&
+                          static_cast<unsigned>(x_[i] + tap_x_) < static_cast<unsigned>(c.width);
+      const void* from = inside ? first_[i] + offset : a_.run.src;
       ptx::copy_async(stage + swizzled(row_ + i * kStride, piece_), from, inside ? kPieceBytes : 0);
     }
   }
@@ -127,15 +124,20 @@ class Loader {
     piece_of_tap_ += kPieces;
     while (piece_of_tap_ >= a_.pieces_of_tap) {
       piece_of_tap_ -= a_.pieces_of_tap;
-      ++tap_;
+      if (++tap_x_ == a_.layer.kernel) tap_x_ = 0, ++tap_y_;
     }
   }
 
  private:
+  __device__ std::ptrdiff_t pixel_bytes() const {
+    return static_cast<std::ptrdiff_t>(a_.pieces_of_tap) * kPieceBytes;
+  }
+
   const ConvolutionArguments& a_;
   int piece_, row_;
-  int tap_, piece_of_tap_;
-  int y_[kSourceRows], x_[kSourceRows], pixel_[kSourceRows];
+  int tap_y_, tap_x_, piece_of_tap_;
+  int y_[kSourceRows], x_[kSourceRows];  // of the first tap
+  const std::byte* first_[kSourceRows];
   const std::byte* weights_;
 };
 
@@ -338,10 +340,10 @@ __global__ void __launch_bounds__(Tile::kThreads)
     if (in_parts) {
       const float* part =
           a.run.partials + static_cast<std::ptrdiff_t>(blockIdx.x) * (Tile::kRows * Tile::kColumns) + i * 8;
-      total.load_floats(part);
+      total.load_floats_of_others(part);
       for (int split = 1; split < a.splits; ++split) {
         Eight<Element> other;
-        other.load_floats(part + split * part_stride);
+        other.load_floats_of_others(part + split * part_stride);
 #pragma unroll
         for (int k = 0; k < 8; ++k) total.values[k] += other.values[k];
       }

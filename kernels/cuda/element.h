@@ -55,8 +55,13 @@ struct Eight {
   }
 
   __device__ void load_floats(const float* from) {
-    const float4 low = reinterpret_cast<const float4*>(from)[0],
-                 high = reinterpret_cast<const float4*>(from)[1];
+    set(reinterpret_cast<const float4*>(from)[0], reinterpret_cast<const float4*>(from)[1]);
+  }
+  // Past the first-level cache: what other blocks of the same kernel wrote.
+  __device__ void load_floats_of_others(const float* from) {
+    set(__ldcg(reinterpret_cast<const float4*>(from)), __ldcg(reinterpret_cast<const float4*>(from) + 1));
+  }
+  __device__ void set(const float4& low, const float4& high) {
     values[0] = low.x, values[1] = low.y, values[2] = low.z, values[3] = low.w;
     values[4] = high.x, values[5] = high.y, values[6] = high.z, values[7] = high.w;
   }

@@ -41,8 +41,8 @@ void analyze(adaface_engine& session, const ImageView& image, adaface_face* face
              adaface_embedding* embeddings, std::size_t capacity, std::size_t& count) {
   const std::vector<Face> found = select_faces(session.engine.detector().detect(image), session.faces);
   const std::size_t wanted = std::min(found.size(), capacity);
-  const std::vector<Embedding> results = embed_faces(
-      session.engine.embedder(), image, std::span(found).first(embeddings ? wanted : 0), session.mode);
+  const std::vector<Embedding> results =
+      embed_faces(session.engine, image, std::span(found).first(embeddings ? wanted : 0), session.mode);
   for (std::size_t i = 0; i < results.size(); ++i) write_embedding(results[i], embeddings[i]);
   if (faces)
     for (std::size_t i = 0; i < wanted; ++i) write_face(found[i], faces[i]);

@@ -34,8 +34,8 @@ CudaEmbedder::CudaEmbedder(Weights::State& state, int device, Precision precisio
   session(1);
 }
 
-nn::CudaSession& CudaEmbedder::session(int count) {
-  int images = static_cast<int>(std::bit_ceil(static_cast<unsigned>(std::clamp(count, 1, kMostImages))));
+nn::CudaSession& CudaEmbedder::session(std::size_t count) {
+  int images = static_cast<int>(std::bit_ceil(std::clamp<std::size_t>(count, 1, kMostImages)));
   const int have = session_ ? session_->most_images() : 0;
   while (images > have) {
     try {
@@ -63,12 +63,11 @@ void CudaEmbedder::take(int place, std::span<Embedding> embeddings) {
   }
 }
 
-void CudaEmbedder::embed(std::span<const ImageView> crops, ChannelOrder order,
-                         std::span<Embedding> embeddings, const nn::Progress& progress) {
-  if (crops.empty()) return;
-  nn::CudaSession& batch = session(static_cast<int>(std::min(crops.size(), std::size_t{kMostImages})));
+void CudaEmbedder::embed_batches(const Submit& submit, std::span<Embedding> embeddings,
+                                 const nn::Progress& progress) {
+  if (embeddings.empty()) return;
+  nn::CudaSession& batch = session(embeddings.size());
   const auto most = static_cast<std::size_t>(batch.most_images());
-  // One batch is filled and copied while the one before it is computed.
   struct {
     std::size_t first = 0, count = 0;
   } under_way[nn::CudaSession::kPlaces];
@@ -77,23 +76,39 @@ void CudaEmbedder::embed(std::span<const ImageView> crops, ChannelOrder order,
     auto& one = under_way[place];
     if (one.count > 0) take(place, embeddings.subspan(one.first, one.count));
     done += std::exchange(one.count, 0);
-    progress.report(static_cast<double>(done) / static_cast<double>(crops.size()));
+    progress.report(static_cast<double>(done) / static_cast<double>(embeddings.size()));
   };
   // What a call that was stopped has left under way.
   for (int i = 0; i < nn::CudaSession::kPlaces; ++i) batch.wait(i);
   int place = 0;
-  progress.report(0);
-  for (std::size_t first = 0; first < crops.size(); place = 1 - place) {
+  for (std::size_t first = 0; first < embeddings.size(); place = 1 - place) {
     take_place(place);
-    const std::size_t count = std::min(most, crops.size() - first);
-    std::uint8_t* dst = batch.host_crops(place);
-    for (std::size_t i = 0; i < count; ++i) copy_crop(crops[first + i], order, dst + i * kCropBytes);
-    batch.submit(place, static_cast<int>(count), false);
+    const std::size_t count = std::min(most, embeddings.size() - first);
+    submit(batch, place, first, count);
     under_way[place] = {first, count};
     first += count;
   }
   // The older first.
   for (int i = 0; i < nn::CudaSession::kPlaces; ++i, place = 1 - place) take_place(place);
+}
+
+void CudaEmbedder::embed(std::span<const ImageView> crops, ChannelOrder order,
+                         std::span<Embedding> embeddings, const nn::Progress& progress) {
+  const auto submit = [&](nn::CudaSession& batch, int place, std::size_t first, std::size_t count) {
+    std::uint8_t* const dst = batch.host_crops(place);
+    for (std::size_t i = 0; i < count; ++i) copy_crop(crops[first + i], order, dst + i * kCropBytes);
+    batch.submit(place, static_cast<int>(count), false);
+  };
+  embed_batches(submit, embeddings, progress);
+}
+
+void CudaEmbedder::embed_aligned(const Align& align, nn::cuda::Stream& stream, ChannelOrder order,
+                                 std::span<Embedding> embeddings, const nn::Progress& progress) {
+  const auto submit = [&](nn::CudaSession& batch, int place, std::size_t first, std::size_t count) {
+    align(first, count, batch.device_crops(place));
+    batch.submit_on_device(place, static_cast<int>(count), order != ChannelOrder::rgb, &stream);
+  };
+  embed_batches(submit, embeddings, progress);
 }
 
 }  // namespace adaface::iresnet

@@ -1,6 +1,7 @@
 // Embeddings on a CUDA device: crops go there in batches, embeddings come back.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,13 +24,22 @@ class CudaEmbedder {
   void embed(std::span<const ImageView> crops, ChannelOrder order, std::span<Embedding> embeddings,
              const nn::Progress& progress);
 
-  // For crops that are made on the device: a session with room for `count` of them, or as many as the device
-  // has memory for, to be used with submit_on_device. Another call may replace it.
-  nn::CudaSession& session(int count);
-  // Embeddings of the `count` crops submitted last to `place`; throws corrupt when one is not finite.
-  void take(int place, std::span<Embedding> embeddings);
+  // Crops that `align(first, count, crops)` enqueues on `stream`, packed RGB into device memory: as many as
+  // there is room for embeddings.
+  using Align = std::function<void(std::size_t first, std::size_t count, std::uint8_t* crops)>;
+  void embed_aligned(const Align& align, nn::cuda::Stream& stream, ChannelOrder order,
+                     std::span<Embedding> embeddings, const nn::Progress& progress);
 
  private:
+  // A session with room for `count` crops, or as many as the device has memory for.
+  nn::CudaSession& session(std::size_t count);
+  // Embeds batch after batch, one under way while the next is submitted: submit(session, place, first,
+  // count).
+  using Submit = std::function<void(nn::CudaSession&, int place, std::size_t first, std::size_t count)>;
+  void embed_batches(const Submit& submit, std::span<Embedding> embeddings, const nn::Progress& progress);
+  // What was submitted last to `place`; throws corrupt when an embedding is not finite.
+  void take(int place, std::span<Embedding> embeddings);
+
   const std::string name_;
   const Precision precision_;
   std::shared_ptr<const nn::CudaPlan> plan_;

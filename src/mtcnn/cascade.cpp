@@ -31,6 +31,30 @@ float face_probability(const float* logits) {
   return face / (other + face);
 }
 
+std::vector<Candidate> next_boxes(const std::vector<Candidate>& candidates, double overlap_threshold) {
+  std::vector<Candidate> boxes = suppress(candidates, overlap_threshold, Overlap::over_union);
+  for (Candidate& c : boxes) {
+    apply_offsets(c);
+    make_square_and_round(c);
+  }
+  return boxes;
+}
+
+std::vector<Face> to_faces(std::vector<Candidate> candidates, double overlap_threshold) {
+  // Landmarks are relative to the box before its own offsets; they follow their box through the suppression.
+  for (Candidate& c : candidates) {
+    for (std::size_t i = 0; i < 5; ++i) {
+      c.landmarks[i] = static_cast<float>(c.x1 + c.width() * c.landmarks[i]);
+      c.landmarks[i + 5] = static_cast<float>(c.y1 + c.height() * c.landmarks[i + 5]);
+    }
+    apply_offsets(c);
+  }
+  std::vector<Face> faces;
+  for (const Candidate& c : suppress(candidates, overlap_threshold, Overlap::over_smaller))
+    faces.push_back(to_face(c));
+  return faces;
+}
+
 void Cascade::plan(Weights::State& weights) {
   nets = std::make_shared<const Nets>(weights.file);
   workers.resize(static_cast<std::size_t>(pool.threads()));
@@ -44,36 +68,17 @@ std::vector<Face> Cascade::detect(const ImageView& image, Trace* trace) {
     progress.stage(0, kPacked);
     progress.run(pool, strips.count(), [&](int strip, int) { strips.pack_kept(strip); });
   }
-  std::vector<Candidate> candidates = propose(*this, image, trace);
-  candidates = suppress(candidates, options.overlap_thresholds[0], Overlap::over_union);
-  for (Candidate& c : candidates) {
-    apply_offsets(c);
-    make_square_and_round(c);
-  }
+  std::vector<Candidate> candidates = next_boxes(propose(*this, image, trace), options.overlap_thresholds[0]);
 
   progress.stage(kProposed, kRefined);
   if (trace) trace->rnet_inputs = static_cast<int>(candidates.size());
   score(*this, image, nets->rnet, options.score_thresholds[1], candidates);
-  candidates = suppress(candidates, options.overlap_thresholds[1], Overlap::over_union);
-  for (Candidate& c : candidates) {
-    apply_offsets(c);
-    make_square_and_round(c);
-  }
+  candidates = next_boxes(candidates, options.overlap_thresholds[1]);
 
   progress.stage(kRefined, 1);
   if (trace) trace->onet_inputs = static_cast<int>(candidates.size());
   score(*this, image, nets->onet, options.score_thresholds[2], candidates);
-  // Landmarks are relative to the box before its own offsets; they follow their box through the suppression.
-  std::vector<Face> faces;
-  for (Candidate& c : candidates) {
-    for (std::size_t i = 0; i < 5; ++i) {
-      c.landmarks[i] = static_cast<float>(c.x1 + c.width() * c.landmarks[i]);
-      c.landmarks[i + 5] = static_cast<float>(c.y1 + c.height() * c.landmarks[i + 5]);
-    }
-    apply_offsets(c);
-  }
-  for (const Candidate& c : suppress(candidates, options.overlap_thresholds[2], Overlap::over_smaller))
-    faces.push_back(to_face(c));
+  std::vector<Face> faces = to_faces(std::move(candidates), options.overlap_thresholds[2]);
   log::print(LogLevel::debug, image.width, "x", image.height, ": ", levels.size(), " levels, ", faces.size(),
              " faces");
   strips.shrink(kKeptBytes);

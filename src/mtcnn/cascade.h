@@ -1,6 +1,8 @@
 // From an image to faces: pyramid and P-Net propose, R-Net refines, O-Net decides and places landmarks.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -79,8 +81,17 @@ struct Cascade {
 // when P-Net has proposed, when R-Net has refined.
 inline constexpr double kPacked = 0.05, kProposed = 0.75, kRefined = 0.95;
 
+// Suppression within a level of the pyramid.
+inline constexpr double kLevelOverlap = 0.5;
+
 // Scales of the pyramid for an image, the largest first.
 std::vector<double> pyramid_scales(int width, int height, const DetectorOptions& options);
+
+// Differences of P-Net's logits up to which a cell cannot pass the threshold.
+float least_difference(const DetectorOptions& options);
+
+// The window that a cell of P-Net has seen, without offsets.
+Candidate make_candidate(double scale, int row, int column, float score);
 
 // P-Net over the whole pyramid: boxes after suppression within each level, not yet across levels.
 std::vector<Candidate> propose(Cascade& cascade, const ImageView& image, Trace* trace);
@@ -89,6 +100,26 @@ std::vector<Candidate> propose(Cascade& cascade, const ImageView& image, Trace* 
 // box stays clipped to the image from here on, although the net saw the padded square.
 void score(Cascade& cascade, const ImageView& image, const CandidateNet& net, float threshold,
            std::vector<Candidate>& candidates);
+
+// A box as whole pixels and what of it lies inside the image.
+struct Crop {
+  std::int64_t left, top, width, height;  // the box
+  std::int64_t x1, y1, x2, y2;            // inside, inclusive
+};
+
+// False for a box without pixels inside the image, or one that only broken weights give: not finite, or more
+// than twice as large as the image.
+bool to_crop(const Candidate& candidate, int image_width, int image_height, Crop& crop);
+
+// The box inside the image, and what a net that has seen the crop makes of it: logits, offsets, and where
+// there are 16 `outputs` landmarks.
+void decide(Candidate& candidate, const Crop& crop, const float* outputs, std::size_t count);
+
+// What the next net looks at: those left by the suppression, moved by their offsets, as squares of whole
+// pixels.
+std::vector<Candidate> next_boxes(const std::vector<Candidate>& candidates, double overlap_threshold);
+// O-Net's: landmarks and boxes in pixels, then the last suppression.
+std::vector<Face> to_faces(std::vector<Candidate> candidates, double overlap_threshold);
 
 // Probability of the second of two logits.
 float face_probability(const float* logits);

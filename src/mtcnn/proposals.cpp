@@ -11,7 +11,6 @@ namespace adaface::mtcnn {
 namespace {
 
 constexpr int kOutputs = kernels::kPnetOutputs;
-constexpr double kLevelOverlap = 0.5;                      // suppression within a level
 constexpr std::size_t kWavePixels = std::size_t{1} << 26;  // of the levels that are held at once
 // What is kept from one picture to the next: a level's pixels, a picture's strips.
 constexpr std::size_t kKeptBytes = std::size_t{1} << 24;
@@ -31,15 +30,6 @@ bool row_scores(const float* face, int columns, float threshold, std::vector<flo
     scores[static_cast<std::size_t>(c)] =
         static_cast<float>(std::exp(static_cast<double>(face[c]) - peak) / sum);
   return true;
-}
-
-// Differences of the logits up to which a cell cannot pass `threshold`: its probability is then smaller by
-// some 1e-4 at least, and float32 errs by 1e-6 at most.
-float least_difference(const DetectorOptions& options) {
-  constexpr float kNone = -std::numeric_limits<float>::infinity();
-  if (options.mode == Mode::reference) return kNone;
-  const double threshold = std::min<double>(options.score_thresholds[0], 0.99);
-  return threshold > 0 ? static_cast<float>(std::log(threshold / (1 - threshold)) - 0.01) : kNone;
 }
 
 // P-Net's outputs of rows [first_row, first_row + rows), {rows, kOutputs, pitch}.
@@ -70,15 +60,7 @@ void run_rows(Worker& worker, const Pnet& pnet, const Level& level, int first_ro
 
 Candidate make_candidate(const Level& level, int row, int column, float score, const float* outputs,
                          std::ptrdiff_t pitch) {
-  // nearbyint rounds halves to even in the default rounding mode
-  const double x = kCellStride * column + 1.0, y = kCellStride * row + 1.0;
-  Candidate candidate{std::nearbyint(x / level.scale),
-                      std::nearbyint(y / level.scale),
-                      std::nearbyint((x + kWindow) / level.scale),
-                      std::nearbyint((y + kWindow) / level.scale),
-                      score,
-                      {},
-                      {}};
+  Candidate candidate = mtcnn::make_candidate(level.scale, row, column, score);
   for (std::ptrdiff_t k = 0; k < 4; ++k)
     candidate.offsets[static_cast<std::size_t>(k)] = outputs[(k + 2) * pitch + column];
   return candidate;
@@ -193,6 +175,27 @@ std::vector<double> pyramid_scales(int width, int height, const DetectorOptions&
   for (double side = std::min(width, height) * first; side > kWindow; side *= options.pyramid_factor)
     scales.push_back(first * std::pow(options.pyramid_factor, static_cast<double>(scales.size())));
   return scales;
+}
+
+float least_difference(const DetectorOptions& options) {
+  // The probability is then smaller than the threshold by some 1e-4 at least, and float32 errs by 1e-6 at
+  // most.
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  if (options.mode == Mode::reference) return kNone;
+  const double threshold = std::min<double>(options.score_thresholds[0], 0.99);
+  return threshold > 0 ? static_cast<float>(std::log(threshold / (1 - threshold)) - 0.01) : kNone;
+}
+
+Candidate make_candidate(double scale, int row, int column, float score) {
+  // nearbyint rounds halves to even in the default rounding mode
+  const double x = kCellStride * column + 1.0, y = kCellStride * row + 1.0;
+  return {std::nearbyint(x / scale),
+          std::nearbyint(y / scale),
+          std::nearbyint((x + kWindow) / scale),
+          std::nearbyint((y + kWindow) / scale),
+          score,
+          {},
+          {}};
 }
 
 std::vector<Candidate> propose(Cascade& cascade, const ImageView& image, Trace* trace) {

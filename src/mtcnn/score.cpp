@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "src/mtcnn/cascade.h"
@@ -8,29 +9,6 @@ namespace {
 
 // Candidates that share one pass over the weights of a linear layer.
 constexpr int kBatch = 24;
-
-// A box as whole pixels and what of it lies inside the image.
-struct Crop {
-  std::int64_t left, top, width, height;  // the box
-  std::int64_t x1, y1, x2, y2;            // inside, inclusive
-};
-
-// False for a box without pixels inside the image, or one that only broken weights give: not finite, or more
-// than twice as large as the image.
-bool to_crop(const Candidate& c, const ImageView& image, Crop& crop) {
-  const double limit = 2.0 * std::max({image.width, image.height, 64});
-  if (!(std::abs(c.x1) <= 2 * limit && std::abs(c.y1) <= 2 * limit)) return false;
-  if (!(c.width() >= 1 && c.width() <= limit && c.height() >= 1 && c.height() <= limit)) return false;
-  crop.left = static_cast<std::int64_t>(c.x1);
-  crop.top = static_cast<std::int64_t>(c.y1);
-  crop.width = static_cast<std::int64_t>(c.width());
-  crop.height = static_cast<std::int64_t>(c.height());
-  crop.x1 = std::max<std::int64_t>(crop.left, 0);
-  crop.y1 = std::max<std::int64_t>(crop.top, 0);
-  crop.x2 = std::min<std::int64_t>(crop.left + crop.width, image.width) - 1;
-  crop.y2 = std::min<std::int64_t>(crop.top + crop.height, image.height) - 1;
-  return crop.x1 <= crop.x2 && crop.y1 <= crop.y2;
-}
 
 // The box's pixels, zero outside the image, resized to worker.input{size, size, 3}.
 void fill_input(Worker& worker, const PackedStrips& strips, const Crop& crop, int size) {
@@ -72,34 +50,49 @@ void score_some(Worker& worker, const PackedStrips& strips, const CandidateNet& 
              outputs = static_cast<std::size_t>(net.outputs());
   worker.features.resize(candidates.size() * features);
   worker.outputs.resize(candidates.size() * outputs);
+  std::array<Crop, kBatch> crops{};
   for (std::size_t i = 0; i < candidates.size(); ++i) {
-    Candidate& c = candidates[i];
-    Crop crop;
-    to_crop(c, strips.view(), crop);
-    fill_input(worker, strips, crop, net.size());
+    to_crop(candidates[i], strips.view().width, strips.view().height, crops[i]);
+    fill_input(worker, strips, crops[i], net.size());
     net.extract(worker.input.data(), worker.features.data() + i * features, worker.net);
-    c.x1 = static_cast<double>(crop.x1);
-    c.y1 = static_cast<double>(crop.y1);
-    c.x2 = static_cast<double>(crop.x2);
-    c.y2 = static_cast<double>(crop.y2);
   }
   net.decide(worker.features.data(), static_cast<int>(candidates.size()), worker.outputs.data(), worker.net);
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    Candidate& c = candidates[i];
-    const float* output = worker.outputs.data() + i * outputs;
-    c.score = face_probability(output);
-    std::copy_n(output + 2, 4, c.offsets.begin());
-    if (outputs > 6) std::copy_n(output + 6, 10, c.landmarks.begin());
-  }
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    decide(candidates[i], crops[i], worker.outputs.data() + i * outputs, outputs);
 }
 
 }  // namespace
+
+bool to_crop(const Candidate& c, int image_width, int image_height, Crop& crop) {
+  const double limit = 2.0 * std::max({image_width, image_height, 64});
+  if (!(std::abs(c.x1) <= 2 * limit && std::abs(c.y1) <= 2 * limit)) return false;
+  if (!(c.width() >= 1 && c.width() <= limit && c.height() >= 1 && c.height() <= limit)) return false;
+  crop.left = static_cast<std::int64_t>(c.x1);
+  crop.top = static_cast<std::int64_t>(c.y1);
+  crop.width = static_cast<std::int64_t>(c.width());
+  crop.height = static_cast<std::int64_t>(c.height());
+  crop.x1 = std::max<std::int64_t>(crop.left, 0);
+  crop.y1 = std::max<std::int64_t>(crop.top, 0);
+  crop.x2 = std::min<std::int64_t>(crop.left + crop.width, image_width) - 1;
+  crop.y2 = std::min<std::int64_t>(crop.top + crop.height, image_height) - 1;
+  return crop.x1 <= crop.x2 && crop.y1 <= crop.y2;
+}
+
+void decide(Candidate& c, const Crop& crop, const float* outputs, std::size_t count) {
+  c.x1 = static_cast<double>(crop.x1);
+  c.y1 = static_cast<double>(crop.y1);
+  c.x2 = static_cast<double>(crop.x2);
+  c.y2 = static_cast<double>(crop.y2);
+  c.score = face_probability(outputs);
+  std::copy_n(outputs + 2, 4, c.offsets.begin());
+  if (count > 6) std::copy_n(outputs + 6, 10, c.landmarks.begin());
+}
 
 void score(Cascade& cascade, const ImageView& image, const CandidateNet& net, float threshold,
            std::vector<Candidate>& candidates) {
   std::erase_if(candidates, [&](const Candidate& c) {
     Crop crop;
-    return !to_crop(c, image, crop);
+    return !to_crop(c, image.width, image.height, crop);
   });
   const int count = static_cast<int>(candidates.size()), threads = cascade.pool.threads();
   const int batch = std::clamp((count + threads - 1) / threads, 1, kBatch);

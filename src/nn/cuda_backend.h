@@ -11,9 +11,12 @@
 #include "src/adaface.hpp"
 #include "src/nn/plan.h"
 
-struct CUevent_st;  // of CUDA
-
 namespace adaface::nn {
+
+namespace cuda {
+class Event;
+class Stream;
+}  // namespace cuda
 
 // Those that this process can use, in the order of their indices. Where there is none, `reason`, if it is not
 // null, says why: "built without CUDA", "no CUDA driver", ... Throws std::bad_alloc alone.
@@ -38,7 +41,7 @@ class CudaSession : public Session {
   // already as soon as `ready` (an event that the caller has recorded; null: now). `swapped`: the network
   // wants their channels in the other order.
   virtual void submit(int place, int count, bool swapped) = 0;
-  virtual void submit_on_device(int place, int count, bool swapped, CUevent_st* ready) = 0;
+  virtual void submit_on_device(int place, int count, bool swapped, cuda::Stream* after) = 0;
 
   // What the last submit of a place gave: unit vectors {count, output channels} and norms {count}; until its
   // next submit.
@@ -49,7 +52,7 @@ class CudaSession : public Session {
   virtual Result wait(int place) = 0;
 
   // Recorded when everything that was submitted before is done: with timed events, how long that took.
-  virtual void record(CUevent_st* event) = 0;
+  virtual void record(const cuda::Event& event) = 0;
 };
 
 class CudaPlan : public Plan {

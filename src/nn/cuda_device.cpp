@@ -108,8 +108,8 @@ void Stream::record(CUevent_st* event) {
   check(cudaEventRecord(event, stream_), "an event");
 }
 
-void Stream::wait_for(CUevent_st* event) {
-  check(cudaStreamWaitEvent(stream_, event, 0), "waiting for an event");
+void Stream::wait_for(const Event& event) {
+  check(cudaStreamWaitEvent(stream_, event.get(), 0), "waiting for an event");
 }
 
 void Stream::synchronize(const std::string& operation) {

@@ -122,8 +122,7 @@ class Stream {
   void clear(void* device, std::size_t bytes);
   void record(CUevent_st* event);
   void record(const Event& event) { record(event.get()); }
-  void wait_for(CUevent_st* event);
-  void wait_for(const Event& event) { wait_for(event.get()); }
+  void wait_for(const Event& event);
   // Until all of it is done. What a kernel did wrong is thrown here, under the name of `operation`.
   void synchronize(const std::string& operation);
 

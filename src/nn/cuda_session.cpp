@@ -40,9 +40,9 @@ class Session final : public CudaSession {
   std::uint8_t* host_crops(int place) override { return places_[place].host_crops.as<std::uint8_t>(); }
   std::uint8_t* device_crops(int place) override { return places_[place].crops.as<std::uint8_t>(); }
   void submit(int place, int count, bool swapped) override;
-  void submit_on_device(int place, int count, bool swapped, CUevent_st* ready) override;
+  void submit_on_device(int place, int count, bool swapped, Stream* after) override;
   Result wait(int place) override;
-  void record(CUevent_st* event) override;
+  void record(const Event& event) override;
 
  private:
   struct Place {
@@ -80,8 +80,9 @@ Session::Session(std::shared_ptr<const Plan> plan, int images) : plan_(std::move
   }
   const std::string what = "activations of " + std::to_string(images) + (images == 1 ? " image" : " images");
   arena_ = DeviceMemory(bytes, what);
-  partials_ = DeviceMemory(most_partial_floats(plan_->limits()) * sizeof(float), "sums in parts");
-  counters_ = DeviceMemory(most_counters(plan_->limits()) * sizeof(unsigned), "sums in parts");
+  const PartialSizes partial = partial_sizes(plan_->steps(), images, plan_->limits());
+  partials_ = DeviceMemory(partial.floats * sizeof(float), "sums in parts");
+  counters_ = DeviceMemory(partial.counters * sizeof(unsigned), "sums in parts");
   gates_ = DeviceMemory(index(images) * kernels::cuda::kMostGateChannels * sizeof(float), what);
   const std::size_t input_floats = index(plan_->input().channels) * pixels_of(plan_->input());
   planes_ = PinnedMemory(input_floats * sizeof(float), "an input");
@@ -225,9 +226,12 @@ void Session::submit(int place, int count, bool swapped) {
   enqueue_embedding(place, count, swapped);
 }
 
-void Session::submit_on_device(int place, int count, bool swapped, CUevent_st* ready) {
+void Session::submit_on_device(int place, int count, bool swapped, Stream* after) {
   const DeviceScope scope(plan_->device());
-  if (ready) stream_.wait_for(ready);
+  if (after) {
+    after->record(places_[place].uploaded);
+    stream_.wait_for(places_[place].uploaded);
+  }
   enqueue_embedding(place, count, swapped);
 }
 
@@ -239,7 +243,7 @@ CudaSession::Result Session::wait(int place) {
   return {units, units + index(images_) * outputs()};
 }
 
-void Session::record(CUevent_st* event) {
+void Session::record(const Event& event) {
   const DeviceScope scope(plan_->device());
   stream_.record(event);
 }

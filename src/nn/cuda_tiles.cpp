@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "src/nn/blocks.h"
 
@@ -11,9 +12,8 @@ namespace {
 using kernels::cuda::Convolution;
 using kernels::cuda::ConvolutionTile;
 
-// Blocks that a split sum may have for each multiprocessor.
+// Sums are split only where all blocks have a place at the same time: so many for each multiprocessor.
 constexpr int kSplitBlocks = 2;
-constexpr int kMostRows = 128, kMostColumns = 256;
 constexpr int kMostSplits = 32;
 
 // In cycles of a multiprocessor. A step costs its products at the rate that the kind of products reaches, and
@@ -42,12 +42,24 @@ double estimate(const Convolution& c, const ConvolutionTile& tile, long long row
 
 }  // namespace
 
-std::size_t most_partial_floats(const DeviceLimits& limits) {
-  return index(kSplitBlocks * limits.multiprocessors) * kMostRows * kMostColumns;
-}
-
-std::size_t most_counters(const DeviceLimits& limits) {
-  return index(kSplitBlocks * limits.multiprocessors);
+PartialSizes partial_sizes(std::span<const Step> steps, int images, const DeviceLimits& limits) {
+  PartialSizes sizes;
+  std::vector<const Convolution*> shapes;
+  for (const Step& step : steps) {
+    const Convolution& c = step.convolution;
+    const bool is_known = std::ranges::any_of(shapes, [&](const Convolution* other) {
+      return other->out_height == c.out_height && other->out_width == c.out_width &&
+             other->out_channels == c.out_channels && other->row_bytes() == c.row_bytes();
+    });
+    if (step.kind == LayerKind::convolution && !is_known) shapes.push_back(&c);
+  }
+  for (const Convolution* c : shapes)
+    for (int count = 1; count <= images; ++count) {
+      const ConvolutionTile tile = choose_tile(*c, count, limits);
+      sizes.floats = std::max(sizes.floats, kernels::cuda::partial_floats(*c, tile, count));
+      sizes.counters = std::max(sizes.counters, kernels::cuda::counter_count(*c, tile, count));
+    }
+  return sizes;
 }
 
 ConvolutionTile choose_tile(const Convolution& convolution, int images, const DeviceLimits& limits) {

@@ -1,14 +1,20 @@
 // Which tile a convolution on a device gets.
 #pragma once
 
+#include <cstddef>
+#include <span>
+
 #include "kernels/cuda/convolution.h"
 #include "src/nn/cuda_device.h"
+#include "src/nn/cuda_plan.h"
 
 namespace adaface::nn::cuda {
 
-// Sums are split only where all blocks have a place at the same time: this bounds their scratch.
-std::size_t most_partial_floats(const DeviceLimits& limits);
-std::size_t most_counters(const DeviceLimits& limits);
+// Scratch of sums in parts that any of the plan's convolutions takes for any number of images up to `images`.
+struct PartialSizes {
+  std::size_t floats = 0, counters = 0;
+};
+PartialSizes partial_sizes(std::span<const Step> steps, int images, const DeviceLimits& limits);
 
 // By a model of the time that each would take; see docs/cuda.md.
 kernels::cuda::ConvolutionTile choose_tile(const kernels::cuda::Convolution& convolution, int images,

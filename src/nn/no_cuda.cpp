@@ -1,16 +1,27 @@
+// Of a build without CUDA.
+#include "src/error.hpp"
+#include "src/mtcnn/device_cascade.h"
 #include "src/nn/cuda_backend.h"
 
-#include "src/error.hpp"
+namespace adaface {
+namespace {
 
-namespace adaface::nn {
+constexpr const char* kReason = "built without CUDA";
 
-std::vector<DeviceInfo> cuda_device_list(std::string* reason) {
-  if (reason) *reason = "built without CUDA";
+}  // namespace
+
+std::vector<DeviceInfo> nn::cuda_device_list(std::string* reason) {
+  if (reason) *reason = kReason;
   return {};
 }
 
-std::shared_ptr<const CudaPlan> plan_cuda(const Network&, int, Precision, ThreadPool*) {
-  throw Error(ErrorCode::unsupported, "built without CUDA");
+std::shared_ptr<const nn::CudaPlan> nn::plan_cuda(const Network&, int, Precision, ThreadPool*) {
+  throw Error(ErrorCode::unsupported, kReason);
 }
 
-}  // namespace adaface::nn
+std::unique_ptr<mtcnn::DeviceCascade> mtcnn::device_cascade(Weights::State&, const DetectorOptions& options,
+                                                            const DeviceCascadeLimits&) {
+  throw Error(ErrorCode::unsupported, to_string(options.device) + ": " + kReason);
+}
+
+}  // namespace adaface

@@ -174,6 +174,10 @@ template <typename T>
 T __ldg(const T* at) {
   return *at;
 }
+template <typename T>
+T __ldcg(const T* at) {
+  return *at;
+}
 inline float __fdividef(float a, float b) {
   return a / b;
 }
