@@ -6,6 +6,10 @@
 #include <cstring>
 #include <new>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 // switch_stack(save, load): keeps what the calling convention wants kept on this stack, stores its pointer in
 // *save, goes on where the stack `load` was left. A new stack returns into `begin`, which finds the entry
 // point and its argument in kept registers.
@@ -107,6 +111,10 @@ Fiber::~Fiber() {
 }
 
 void Fiber::start(void (*entry)(void*), void* argument) {
+#if defined(__SANITIZE_ADDRESS__)
+  // What the frames that were left behind have marked.
+  __asan_unpoison_memory_region(stack_, kStackBytes);
+#endif
   const auto top = reinterpret_cast<std::uintptr_t>(stack_ + kStackBytes) & ~std::uintptr_t{15};
 #if defined(__x86_64__)
   auto* frame = reinterpret_cast<void**>(top) - 9;  // so that `begin` finds it aligned

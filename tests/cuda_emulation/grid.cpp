@@ -11,6 +11,10 @@
 
 #include "src/nn/thread_pool.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace emulation {
 namespace {
 
@@ -33,11 +37,18 @@ struct Multiprocessor {
 
   void run(Block& block) {
     block.threads = static_cast<int>(block.size.x * block.size.y * block.size.z);
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(shared.data(), shared.size());
+#endif
     shared.resize(block.shared_bytes + kSharedAlignment);
     void* begin = shared.data();
     std::size_t room = shared.size();
     block.shared = static_cast<std::byte*>(std::align(kSharedAlignment, block.shared_bytes, begin, room));
     std::memset(shared.data(), 0xFF, shared.size());
+#if defined(__SANITIZE_ADDRESS__)
+    std::byte* const end = block.shared + block.shared_bytes;
+    __asan_poison_memory_region(end, static_cast<std::size_t>(shared.data() + shared.size() - end));
+#endif
     while (static_cast<int>(threads.size()) < block.threads) threads.push_back(std::make_unique<Thread>());
     for (int i = 0; i < block.threads; ++i) {
       Thread& thread = *threads[static_cast<std::size_t>(i)];
