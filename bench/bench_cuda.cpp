@@ -204,6 +204,7 @@ void add_options(CLI::App& app, Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what is measured is there, whatever ends the program
   Arguments arguments;
   CLI::App app("Times the CUDA backend. Without an option that says what: --limits --networks --layers.",
                "bench_cuda");

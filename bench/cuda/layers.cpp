@@ -21,6 +21,8 @@ using nn::cuda::Graph;
 using nn::cuda::Step;
 using nn::cuda::Stream;
 
+// As many blocks a multiprocessor as choose_tile allows sums in parts.
+constexpr int kSplitBlocks = 2;
 constexpr int kSplits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32};
 // What one measured graph of launches should take at least, and may take at most.
 constexpr double kLeastMs = 1, kMostMs = 20;
@@ -90,8 +92,13 @@ class Subject {
       residual_ = random_numbers(
           stream, c_.storage,
           pixels(step.residual.height, step.residual.width) * size(c_.out_channels) * element, "activations");
-    partials_ = DeviceMemory(most_partial_floats(limits) * sizeof(float), "sums in parts");
-    counters_ = DeviceMemory(most_counters(limits) * sizeof(unsigned), "sums in parts");
+    std::size_t floats = 0, counters = 0;
+    for (const ConvolutionTile& tile : allowed_tiles()) {
+      floats = std::max(floats, partial_floats(c_, tile, images));
+      counters = std::max(counters, counter_count(c_, tile, images));
+    }
+    partials_ = DeviceMemory(floats * sizeof(float), "sums in parts");
+    counters_ = DeviceMemory(counters * sizeof(unsigned), "sums in parts");
     stream.clear(counters_.data(), counters_.bytes());
     bias_ = random_numbers(stream, kernels::cuda::Storage::f32, 9 * size(c_.out_channels) * sizeof(float),
                            "bias");
@@ -99,11 +106,15 @@ class Subject {
     if (c_.slope) c_.slope = bias_.as<float>();
   }
 
-  bool allows(const ConvolutionTile& tile) const {
-    return (!tile.warpgroups || (limits_.compute_major == 9 && limits_.compute_minor == 0)) &&
-           tile.splits <= c_.row_bytes() / kernels::cuda::kDepthBytes &&
-           partial_floats(c_, tile, images_) <= nn::cuda::most_partial_floats(limits_) &&
-           counter_count(c_, tile, images_) <= nn::cuda::most_counters(limits_);
+  // The one that a plan chooses first.
+  std::vector<ConvolutionTile> allowed_tiles() const {
+    std::vector<ConvolutionTile> tiles = {choose_tile(c_, images_, limits_)};
+    for (ConvolutionTile tile : kernels::cuda::kTiles)
+      for (const int splits : kSplits) {
+        tile.splits = splits;
+        if (tile != tiles.front() && allows(tile)) tiles.push_back(tile);
+      }
+    return tiles;
   }
 
   void enqueue(const ConvolutionTile& tile) {
@@ -145,6 +156,14 @@ class Subject {
   }
 
  private:
+  bool allows(const ConvolutionTile& tile) const {
+    const long long rows = static_cast<long long>(images_) * c_.out_height * c_.out_width;
+    const long long blocks = (rows + tile.rows - 1) / tile.rows *
+                             ((c_.out_channels + tile.columns - 1) / tile.columns) * tile.splits;
+    return (!tile.warpgroups || (limits_.compute_major == 9 && limits_.compute_minor == 0)) &&
+           tile.splits <= c_.row_bytes() / kernels::cuda::kDepthBytes &&
+           (tile.splits == 1 || blocks <= static_cast<long long>(kSplitBlocks) * limits_.multiprocessors);
+  }
   std::size_t pixels(int height, int width) const { return size(images_) * size(height) * size(width); }
   const std::byte* next_weights() {
     place_ = (place_ + 1) % places_;
@@ -187,18 +206,6 @@ struct Timed {
   Times times;
 };
 
-std::vector<Timed> time_tiles(Subject& subject, const ConvolutionTile& chosen, int samples) {
-  std::vector<ConvolutionTile> tiles = {chosen};
-  for (ConvolutionTile tile : kernels::cuda::kTiles)
-    for (const int splits : kSplits) {
-      tile.splits = splits;
-      if (tile != chosen && subject.allows(tile)) tiles.push_back(tile);
-    }
-  std::vector<Timed> timed;
-  for (const ConvolutionTile& tile : tiles) timed.push_back({tile, subject.time(tile, samples)});
-  return timed;
-}
-
 }  // namespace
 
 nlohmann::json time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts, const DeviceLimits& limits,
@@ -213,9 +220,11 @@ nlohmann::json time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts,
               "peak", "limit", "fastest", "us", "cuDNN");
   for (const Kind& kind : kinds_of(plan, options.matching)) {
     const Convolution& c = kind.step->convolution;
-    const ConvolutionTile chosen = choose_tile(c, options.batch, plan.limits());
     Subject subject(stream, *kind.step, options.batch, facts, plan.limits());
-    const std::vector<Timed> timed = time_tiles(subject, chosen, options.samples);
+    std::vector<Timed> timed;
+    for (const ConvolutionTile& tile : subject.allowed_tiles())
+      timed.push_back({tile, subject.time(tile, options.samples)});
+    const ConvolutionTile& chosen = timed.front().tile;
     const Timed& best =
         *std::ranges::min_element(timed, {}, [](const Timed& t) { return t.times.median_ms; });
     std::optional<Times> library;
@@ -276,7 +285,6 @@ nlohmann::json time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts,
                 share(teraflops, limits.matrix_teraflops).c_str(), share(limit_ms, ms).c_str(),
                 text(best.tile).c_str(), 1e3 * best.times.median_ms,
                 library ? std::to_string(1e3 * library->median_ms).substr(0, 6).c_str() : "-");
-    std::fflush(stdout);
   }
   std::printf(
       "sum over the network's layers: chosen %.3f ms, fastest %.3f ms, cuDNN's convolutions %.3f ms, limit "

@@ -59,11 +59,11 @@ std::vector<double> NetworkSubject::device_ms(int samples) {
   const nn::cuda::DeviceScope scope(device_);
   std::deque<nn::cuda::Event> events;
   for (int i = 0; i <= samples; ++i) events.emplace_back(true);
-  session_->record(events[0].get());
+  session_->record(events[0]);
   int place = 0;
   for (int i = 0; i < samples; ++i, place = 1 - place) {
     session_->submit_on_device(place, batch_, false, nullptr);
-    session_->record(events[static_cast<std::size_t>(i) + 1].get());
+    session_->record(events[static_cast<std::size_t>(i) + 1]);
   }
   for (int i = 0; i < nn::CudaSession::kPlaces; ++i) session_->wait(i);
   events.back().synchronize("a measurement");
@@ -126,7 +126,6 @@ nlohmann::json time_networks(const Weights& weights, const Device& device, Preci
     std::printf("%6d %10.3f %10.3f %10.0f %9.1f %6s %12.3f %14.0f\n", batch, times.min_ms, times.median_ms,
                 1e3 * batch / times.median_ms, teraflops, share, call.median_ms,
                 1e3 * batch / stream.median_ms);
-    std::fflush(stdout);
     rows.push_back({{"network", name},
                     {"batch", batch},
                     {"samples", samples},
@@ -144,8 +143,7 @@ nlohmann::json time_networks(const Weights& weights, const Device& device, Preci
 void serve(NetworkSubject& subject) {
   subject.device_ms(kWarmUp);
   std::printf("ready\n");
-  std::fflush(stdout);
-  for (std::string line; std::getline(std::cin, line); std::fflush(stdout)) {
+  for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
     std::string verb;
     int samples = 1, batches = 1;

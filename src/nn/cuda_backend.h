@@ -16,8 +16,9 @@ struct CUevent_st;  // as CUDA's runtime declares it
 namespace adaface::nn {
 
 namespace cuda {
+class Event;
 class Stream;
-}
+}  // namespace cuda
 
 // Those that this process can use, in the order of their indices. Where there is none, `reason`, if it is not
 // null, says why: "built without CUDA", "no CUDA driver", ... Throws std::bad_alloc alone.
@@ -53,7 +54,7 @@ class CudaSession : public Session {
   virtual Result wait(int place) = 0;
 
   // Recorded when everything that was submitted before is done: with timed events, how long that took.
-  virtual void record(CUevent_st* event) = 0;
+  virtual void record(const cuda::Event& event) = 0;
 };
 
 class CudaPlan : public Plan {

@@ -42,7 +42,7 @@ class Session final : public CudaSession {
   void submit(int place, int count, bool swapped) override;
   void submit_on_device(int place, int count, bool swapped, Stream* after) override;
   Result wait(int place) override;
-  void record(CUevent_st* event) override;
+  void record(const Event& event) override;
 
  private:
   struct Place {
@@ -243,7 +243,7 @@ CudaSession::Result Session::wait(int place) {
   return {units, units + index(images_) * outputs()};
 }
 
-void Session::record(CUevent_st* event) {
+void Session::record(const Event& event) {
   const DeviceScope scope(plan_->device());
   stream_.record(event);
 }
