@@ -452,7 +452,7 @@ TEST_CASE("P-Net by rows equals the published softmax of its planes") {
         for (int c = 0; c < level.columns; ++c) peak = std::max(peak, logit(c));
         for (int c = 0; c < level.columns; ++c) total += std::exp(logit(c) - peak);
         for (int c = 0; c < level.columns; ++c) {
-          // Sums of the same products, in the order of another kernel.
+          // Sums of the same products of numbers of about one, some hundreds, perhaps in another order.
           const device::Proposal& cell = all.found.at(PnetProblem::key(level, row, c));
           const float* of_cell = numbers.data() + 4 * (first + size(c));
           CHECK(std::abs(cell.values[1] - logit(c)) <= 1e-4);

@@ -68,6 +68,7 @@ class CascadeOnDevice final : public DeviceCascade {
 
  private:
   void plan(const ImageView& image);
+  void reserve_list(std::uint64_t capacity, const std::string& name);
   void upload(const ImageView& image);
   void enqueue(const PyramidWave& wave);
   std::vector<device::Proposal> proposals(const ImageView& image);
@@ -128,9 +129,17 @@ void CascadeOnDevice::plan(const ImageView& image) {
   reserve(rows_, strip, name);
   reserve(picture_memory_, picture_.bytes(), name);
   reserve(work_, std::max(strip, pyramid_.wave_bytes()), name);
-  reserve(list_, kListHeader + capacity_ * sizeof(device::Proposal), "proposals of " + name);
+  reserve_list(capacity_, name);
   reserve(down_, kListHeader + kFetched * sizeof(device::Proposal), "proposals of " + name);
   picture_.pixels = picture_memory_.as<const std::uint32_t>();
+}
+
+void CascadeOnDevice::reserve_list(std::uint64_t capacity, const std::string& name) {
+  const std::size_t bytes = kListHeader + capacity * sizeof(device::Proposal);
+  if (list_.bytes() >= bytes) return;
+  reserve(list_, bytes, "proposals of " + name);
+  // More is fetched than is found.
+  stream_.clear(list_.data(), list_.bytes());
 }
 
 void CascadeOnDevice::upload(const ImageView& image) {
@@ -189,7 +198,7 @@ std::vector<device::Proposal> CascadeOnDevice::proposals(const ImageView& image)
     stream_.synchronize("P-Net");
     count = *down_.as<const std::uint64_t>();
     if (count <= capacity_) break;
-    reserve(list_, kListHeader + count * sizeof(device::Proposal), "proposals of " + name_of(image));
+    reserve_list(count, name_of(image));
     capacity_ = count;
   }
   if (count > kFetched) {
