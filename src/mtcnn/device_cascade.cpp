@@ -1,9 +1,9 @@
 #include "src/mtcnn/device_cascade.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "kernels/cuda/candidate_net.h"
@@ -13,8 +13,9 @@
 #include "kernels/cuda/warp_affine.h"
 #include "src/align/warp.h"
 #include "src/mtcnn/device_nets.h"
-#include "src/mtcnn/nets.h"
+#include "src/mtcnn/device_pyramid.h"
 #include "src/nn/cuda_device.h"
+#include "src/nn/device_layout.h"
 #include "src/runtime/log.h"
 
 namespace adaface::mtcnn {
@@ -24,7 +25,9 @@ namespace device = kernels::cuda;
 using nn::cuda::check;
 using nn::cuda::DeviceMemory;
 using nn::cuda::DeviceScope;
+using nn::cuda::MemoryLayout;
 using nn::cuda::PinnedMemory;
+using nn::cuda::reserve;
 using nn::cuda::Stream;
 
 // Of a strip of rows, what is copied to where the device fetches it while it fetches the piece before.
@@ -35,51 +38,9 @@ constexpr std::uint64_t kFetched = 2048;
 // Before the proposals in their memory: how many there are.
 constexpr std::size_t kListHeader = 256;
 
-// Consecutive parts of a piece of memory, or, from null, how large it has to be.
-class Layout {
- public:
-  explicit Layout(std::byte* memory) : memory_(memory) {}
-  template <typename T>
-  T* take(std::size_t count) {
-    T* const part = memory_ ? reinterpret_cast<T*>(memory_ + bytes_) : nullptr;
-    bytes_ += (count * sizeof(T) + 255) / 256 * 256;
-    return part;
-  }
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  std::byte* memory_;
-  std::size_t bytes_ = 0;
-};
-
-// What was there is given back first: both together may be more than there is.
-template <typename Memory>
-void reserve(Memory& memory, std::size_t bytes, const std::string& what) {
-  if (memory.bytes() >= bytes) return;
-  memory = Memory();
-  memory = Memory(bytes, what);
-}
-
 std::string name_of(const ImageView& image) {
   return "a picture of " + std::to_string(image.width) + "x" + std::to_string(image.height);
 }
-
-device::ResizeMemory take_resize(Layout& layout, const device::ResizeRoom& room) {
-  return {layout.take<device::ResizeSpan>(room.spans), layout.take<std::int32_t>(room.weights),
-          layout.take<std::uint32_t>(room.between), layout.take<std::uint32_t>(room.result)};
-}
-
-// Levels of a pyramid that are resized and proposed from together.
-struct Wave {
-  int first, count;  // levels
-  device::ResizeRoom room{};
-  device::PnetRoom cells{};
-};
-
-struct WaveMemory {
-  device::ResizeMemory resize;
-  device::PnetPlanes planes;
-};
 
 class CascadeOnDevice final : public DeviceCascade {
  public:
@@ -108,8 +69,7 @@ class CascadeOnDevice final : public DeviceCascade {
  private:
   void plan(const ImageView& image);
   void upload(const ImageView& image);
-  WaveMemory take_wave(Layout& layout, const Wave& wave) const;
-  void enqueue(const Wave& wave);
+  void enqueue(const PyramidWave& wave);
   std::vector<device::Proposal> proposals(const ImageView& image);
   std::vector<Candidate> propose(const ImageView& image, Trace* trace);
   void score(const ImageView& image, device::CandidateNet net, const device::CandidateWeights& weights,
@@ -124,12 +84,10 @@ class CascadeOnDevice final : public DeviceCascade {
   std::uint64_t capacity_;
 
   // Of pictures of the size that was planned last.
-  int width_ = 0, height_ = 0;
-  std::vector<double> scales_;
-  std::vector<device::PnetLevel> levels_;
-  std::vector<Wave> waves_;
-  const device::ResizeJob* device_jobs_ = nullptr;
-  const device::PnetLevel* device_levels_ = nullptr;
+  int width_ = 0, height_ = 0, strip_rows_ = 0;
+  DevicePyramid pyramid_;
+  const device::ResizeJob* jobs_ = nullptr;  // on the device
+  const device::PnetLevel* levels_ = nullptr;
 
   PinnedMemory rows_, up_, down_;
   DeviceMemory picture_memory_, tables_, list_, work_;
@@ -137,95 +95,39 @@ class CascadeOnDevice final : public DeviceCascade {
   Stream stream_;
 };
 
-WaveMemory CascadeOnDevice::take_wave(Layout& layout, const Wave& wave) const {
-  WaveMemory memory{take_resize(layout, wave.room), {}};
-  if (options_.mode == Mode::reference) {
-    const auto cells = static_cast<std::size_t>(wave.cells.cells);
-    memory.planes = {layout.take<float>(cells), layout.take<float>(4 * cells)};
-  }
-  return memory;
-}
-
-// Levels, waves and the memory for them, all before anything of the picture is enqueued.
+// The pyramid and the memory for it, all before anything of the picture is enqueued.
 void CascadeOnDevice::plan(const ImageView& image) {
   const std::string name = name_of(image);
+  picture_ = {nullptr, image.width, image.height};
   if (image.width != width_ || image.height != height_) {
     width_ = height_ = 0;  // no plan, should there be no memory for one
-    scales_ = pyramid_scales(image.width, image.height, options_);
-    levels_.clear();
-    waves_.clear();
-    std::vector<device::ResizeJob> jobs;
-    for (const double scale : scales_) {
-      device::ResizeJob job{};
-      job.width = image.width;
-      job.height = image.height;
-      job.out_width = static_cast<int>(std::ceil(image.width * scale));
-      job.out_height = static_cast<int>(std::ceil(image.height * scale));
-      device::PnetLevel level{};
-      level.width = job.out_width;
-      level.height = job.out_height;
-      level.rows = pnet_cells(level.height);
-      level.columns = pnet_cells(level.width);
-      level.number = static_cast<int>(levels_.size());
-      Wave next = waves_.empty() ? Wave{0, 0} : waves_.back();
-      const auto add = [&](Wave& wave) {
-        lay_out(job, image.width, image.height, wave.room);
-        lay_out(level, wave.cells);
-        level.pixels = job.result;
-        ++wave.count;
-        Layout sizes(nullptr);
-        take_wave(sizes, wave);
-        return sizes.bytes();
-      };
-      if (add(next) > limits_.wave_bytes && next.count > 1) {
-        next = {level.number, 0};
-        add(next);
-        waves_.push_back(next);
-      } else if (waves_.empty()) {
-        waves_.push_back(next);
-      } else {
-        waves_.back() = next;
-      }
-      jobs.push_back(job);
-      levels_.push_back(level);
-    }
-    const auto lay = [&](Layout layout, auto&& use) {
-      auto* const to_jobs = layout.take<device::ResizeJob>(jobs.size());
-      auto* const to_levels = layout.take<device::PnetLevel>(levels_.size());
-      use(to_jobs, to_levels);
-      return layout.bytes();
+    pyramid_ = plan_pyramid(image.width, image.height, options_, limits_.wave_bytes);
+    const auto take_tables = [&](MemoryLayout& layout) {
+      return std::pair(layout.take<device::ResizeJob>(pyramid_.jobs.size()),
+                       layout.take<device::PnetLevel>(pyramid_.levels.size()));
     };
-    const std::size_t bytes = lay(Layout(nullptr), [](auto*, auto*) {});
-    reserve(tables_, bytes, name);
-    reserve(up_, bytes, name);
-    if (!jobs.empty()) {
-      lay(Layout(up_.data()), [&](auto* to_jobs, auto* to_levels) {
-        std::ranges::copy(jobs, to_jobs);
-        std::ranges::copy(levels_, to_levels);
-      });
-      lay(Layout(tables_.data()), [&](auto* to_jobs, auto* to_levels) {
-        device_jobs_ = to_jobs;
-        device_levels_ = to_levels;
-      });
-      stream_.upload(tables_.data(), up_.data(), bytes);
+    MemoryLayout sizes;
+    take_tables(sizes);
+    reserve(tables_, sizes.bytes(), name);
+    reserve(up_, sizes.bytes(), name);
+    if (sizes.bytes() > 0) {
+      MemoryLayout here(up_.data()), there(tables_.data());
+      const auto [jobs, levels] = take_tables(here);
+      std::ranges::copy(pyramid_.jobs, jobs);
+      std::ranges::copy(pyramid_.levels, levels);
+      std::tie(jobs_, levels_) = take_tables(there);
+      stream_.upload(tables_.data(), up_.data(), sizes.bytes());
     }
     width_ = image.width;
     height_ = image.height;
   }
-  const std::size_t packed = device::packed_pitch(image.width) * static_cast<std::size_t>(image.height);
-  const std::size_t strip =
-      std::min(packed, std::max(limits_.strip_bytes / device::packed_pitch(image.width), std::size_t{1}) *
-                           device::packed_pitch(image.width));
-  std::size_t work = strip;
-  for (const Wave& wave : waves_) {
-    Layout sizes(nullptr);
-    take_wave(sizes, wave);
-    work = std::max(work, sizes.bytes());
-  }
-  picture_ = {nullptr, image.width, image.height};
+  const std::size_t pitch = device::packed_pitch(image.width);
+  strip_rows_ = static_cast<int>(
+      std::clamp<std::size_t>(limits_.strip_bytes / pitch, 1, static_cast<std::size_t>(image.height)));
+  const std::size_t strip = static_cast<std::size_t>(strip_rows_) * pitch;
   reserve(rows_, strip, name);
   reserve(picture_memory_, picture_.bytes(), name);
-  reserve(work_, work, name);
+  reserve(work_, std::max(strip, pyramid_.wave_bytes()), name);
   reserve(list_, kListHeader + capacity_ * sizeof(device::Proposal), "proposals of " + name);
   reserve(down_, kListHeader + kFetched * sizeof(device::Proposal), "proposals of " + name);
   picture_.pixels = picture_memory_.as<const std::uint32_t>();
@@ -235,8 +137,7 @@ void CascadeOnDevice::upload(const ImageView& image) {
   progress.stage(0, kPacked);
   const std::size_t pitch = device::packed_pitch(image.width),
                     row = 3 * static_cast<std::size_t>(image.width);
-  const int strip = static_cast<int>(rows_.bytes() / pitch),
-            piece = static_cast<int>(std::max(kPieceBytes / pitch, std::size_t{1}));
+  const int strip = strip_rows_, piece = static_cast<int>(std::max(kPieceBytes / pitch, std::size_t{1}));
   for (int top = 0; top < image.height; top += strip) {
     progress.report(static_cast<double>(top) / image.height);
     if (top > 0) stream_.synchronize("upload of a picture");
@@ -256,16 +157,15 @@ void CascadeOnDevice::upload(const ImageView& image) {
   }
 }
 
-void CascadeOnDevice::enqueue(const Wave& wave) {
-  Layout layout(work_.data());
-  const WaveMemory memory = take_wave(layout, wave);
-  check(device::resize(picture_, device_jobs_ + wave.first, wave.count, wave.room, memory.resize,
-                       stream_.get()),
+void CascadeOnDevice::enqueue(const PyramidWave& wave) {
+  MemoryLayout layout(work_.data());
+  const PyramidWave::Memory memory = wave.take(layout);
+  check(device::resize(picture_, jobs_ + wave.first, wave.count, wave.room, memory.resize, stream_.get()),
         "resizing levels");
   const device::ProposalList list{list_.as<std::uint64_t>(),
                                   reinterpret_cast<device::Proposal*>(list_.data() + kListHeader), capacity_};
-  const device::PnetLevel* levels = device_levels_ + wave.first;
-  if (options_.mode == Mode::reference)
+  const device::PnetLevel* levels = levels_ + wave.first;
+  if (wave.by_rows)
     check(device::propose_by_rows(nets_->pnet, levels, wave.count, wave.cells, memory.resize.results,
                                   options_.score_thresholds[0], memory.planes, list, stream_.get()),
           "P-Net");
@@ -280,9 +180,9 @@ std::vector<device::Proposal> CascadeOnDevice::proposals(const ImageView& image)
   std::uint64_t count = 0;
   while (true) {
     stream_.clear(list_.data(), kListHeader);
-    for (std::size_t i = 0; i < waves_.size(); ++i) {
-      progress.report(static_cast<double>(i) / static_cast<double>(waves_.size()));
-      enqueue(waves_[i]);
+    for (std::size_t i = 0; i < pyramid_.waves.size(); ++i) {
+      progress.report(static_cast<double>(i) / static_cast<double>(pyramid_.waves.size()));
+      enqueue(pyramid_.waves[i]);
     }
     const std::size_t fetched = std::min(capacity_, kFetched);
     stream_.download(down_.data(), list_.data(), kListHeader + fetched * sizeof(device::Proposal));
@@ -307,20 +207,21 @@ std::vector<device::Proposal> CascadeOnDevice::proposals(const ImageView& image)
 std::vector<Candidate> CascadeOnDevice::propose(const ImageView& image, Trace* trace) {
   progress.stage(kPacked, kProposed);
   const std::vector<device::Proposal> found =
-      waves_.empty() ? std::vector<device::Proposal>() : proposals(image);
+      pyramid_.waves.empty() ? std::vector<device::Proposal>() : proposals(image);
   std::vector<Candidate> all;
   auto next = found.begin();
-  for (std::size_t level = 0; level < scales_.size(); ++level) {
+  for (std::size_t level = 0; level < pyramid_.scales.size(); ++level) {
     std::vector<Candidate> candidates;
     for (; next != found.end() && next->key >> 48 == level; ++next) {
       const float score = options_.mode == Mode::reference ? next->values[0] : face_probability(next->values);
       if (!(score > options_.score_thresholds[0])) continue;
-      candidates.push_back(make_candidate(scales_[level], static_cast<int>(next->key >> 24 & 0xFFFFFF),
+      candidates.push_back(make_candidate(pyramid_.scales[level],
+                                          static_cast<int>(next->key >> 24 & 0xFFFFFF),
                                           static_cast<int>(next->key & 0xFFFFFF), score));
       std::copy_n(next->offsets, 4, candidates.back().offsets.begin());
     }
     candidates = suppress(candidates, kLevelOverlap, Overlap::over_union);
-    if (trace) trace->levels.emplace_back(scales_[level], static_cast<int>(candidates.size()));
+    if (trace) trace->levels.emplace_back(pyramid_.scales[level], static_cast<int>(candidates.size()));
     all.insert(all.end(), candidates.begin(), candidates.end());
   }
   return all;
@@ -340,7 +241,7 @@ std::size_t CascadeOnDevice::score_some(const ImageView& image, device::Candidat
     std::byte* scratch;
     float* outputs;
   };
-  const auto lay = [&](Layout& layout, const device::ResizeRoom& whole, std::size_t count) {
+  const auto lay = [&](MemoryLayout& layout, const device::ResizeRoom& whole, std::size_t count) {
     return Parts{layout.take<device::ResizeJob>(count), take_resize(layout, whole),
                  layout.take<std::byte>(device::candidate_scratch_bytes(net, static_cast<int>(count))),
                  layout.take<float>(count * static_cast<std::size_t>(shape.outputs))};
@@ -357,7 +258,7 @@ std::size_t CascadeOnDevice::score_some(const ImageView& image, device::Candidat
     job.out_width = job.out_height = shape.side;
     device::ResizeRoom larger = room;
     lay_out(job, image.width, image.height, larger);
-    Layout sizes(nullptr);
+    MemoryLayout sizes;
     lay(sizes, larger, jobs.size() + 1);
     if (!jobs.empty() && (jobs.size() == kMostCandidates || sizes.bytes() > limits_.batch_bytes)) break;
     bytes = sizes.bytes();
@@ -371,7 +272,7 @@ std::size_t CascadeOnDevice::score_some(const ImageView& image, device::Candidat
   reserve(work_, bytes, what);
   reserve(up_, job_bytes, what);
   reserve(down_, output_bytes, what);
-  Layout layout(work_.data());
+  MemoryLayout layout(work_.data());
   const Parts parts = lay(layout, room, count);
   std::ranges::copy(jobs, up_.as<device::ResizeJob>());
   stream_.upload(parts.jobs, up_.data(), job_bytes);
@@ -420,8 +321,8 @@ std::vector<Face> CascadeOnDevice::detect(const ImageView& image, Trace* trace) 
   if (trace) trace->onet_inputs = static_cast<int>(candidates.size());
   score(image, device::CandidateNet::onet, nets_->onet, options_.score_thresholds[2], candidates);
   std::vector<Face> faces = to_faces(std::move(candidates), options_.overlap_thresholds[2]);
-  log::print(LogLevel::debug, image.width, "x", image.height, ": ", levels_.size(), " levels, ", faces.size(),
-             " faces");
+  log::print(LogLevel::debug, image.width, "x", image.height, ": ", pyramid_.levels.size(), " levels, ",
+             faces.size(), " faces");
   progress.report(1);
   return faces;
 }

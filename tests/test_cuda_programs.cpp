@@ -1,0 +1,82 @@
+// The programs as a user of a CUDA device runs them. Without a device the tests are skipped; with the
+// emulated one the library of tests/cuda_emulation stands in the library path.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "src/adaface.hpp"
+#include "tests/program.h"
+
+namespace {
+
+using namespace adaface;
+using namespace adaface::testing;
+
+double cosine(const Json& a, const Json& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i].get<double>() * b[i].get<double>();
+  return sum;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (cuda_devices().empty()) {
+    std::puts("skipped: no CUDA device");
+    return 77;
+  }
+  return doctest::Context(argc, argv).run();
+}
+
+TEST_CASE("adaface embed on a device gives the CPU's embeddings, in every precision that is asked for") {
+  const fs::path crops = fixture().directory("crops");
+  Image crop(kCropSize, kCropSize);
+  for (int i = 0; i < 2; ++i) {
+    for (int y = 0; y < kCropSize; ++y)
+      for (int x = 0; x < 3 * kCropSize; ++x) crop.row(y)[x] = static_cast<std::uint8_t>(x * (i + 2) + 5 * y);
+    write_image(crops / (std::to_string(i) + ".png"), crop);
+  }
+  const auto embed = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"embed", crops.string(), "--aligned", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Result result = fixture().adaface(arguments);
+    CHECK(result.err == "");
+    REQUIRE(result.code == 0);
+    return lines(result.out);
+  };
+  const std::vector<Json> cpu = embed({}),
+                          device = embed({"--device", "cuda:0", "--precision", "f16", "--threads", "2"});
+  REQUIRE(cpu.size() == 2);
+  REQUIRE(device.size() == 2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(device[i]["file"] == cpu[i]["file"]);
+    CHECK(cosine(device[i]["faces"][0]["embedding"], cpu[i]["faces"][0]["embedding"]) > 0.9995);
+  }
+}
+
+TEST_CASE("adaface detect on a device finds the CPU's faces") {
+  if (!fixture().can_detect()) return;
+  const std::string file = picture("people/ada/ada1.jpg");
+  const Result cpu = fixture().adaface({"detect", file, "--json"}),
+               device = fixture().adaface({"detect", file, "--json", "--device", "cuda"});
+  CHECK(device.err == "");
+  REQUIRE(cpu.code == 0);
+  REQUIRE(device.code == 0);
+  const Json expected = lines(cpu.out).at(0)["faces"], found = lines(device.out).at(0)["faces"];
+  REQUIRE(expected.size() > 0);
+  REQUIRE(found.size() == expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i)
+    for (std::size_t k = 0; k < 4; ++k)
+      CHECK(std::abs(found[i]["box"][k].get<double>() - expected[i]["box"][k].get<double>()) < 0.1);
+}
+
+TEST_CASE("a device that is not there is a wrong option, one that is stands in --version") {
+  const Result wrong = fixture().adaface({"embed", "nothing.png", "--device", "cuda:1000"});
+  CHECK(wrong.code == 2);
+  CHECK_CONTAINS(wrong.err, "cuda:1000: no such device, expected cpu or cuda:0");
+  const Result version = fixture().adaface({"--version"});
+  CHECK(version.code == 0);
+  CHECK_CONTAINS(version.out, cuda_devices()[0].name);
+}
