@@ -52,19 +52,20 @@ bench::DeviceLimits measure_limits(const Arguments& arguments, const Device& dev
   std::printf("copy on the device: %.0f GB/s, read and written\n", limits.copy_gigabytes);
   report["copy_gigabytes"] = limits.copy_gigabytes;
   if (arguments.matrix_peak > 0) return limits;
-  std::string reason;
-  const auto cublas = bench::Cublas::load(&reason);
-  if (!cublas) {
-    std::printf("matrix peak: not measured: %s\n", reason.c_str());
-    return limits;
-  }
-  for (const std::string precision : {"f16", "bf16", "f32"}) {
-    if (!arguments.limits && precision != arguments.precision) continue;
-    const double teraflops = cublas->matrix_teraflops(stream, storage_of(precision), kMatrixSide, 20);
-    std::printf("cuBLAS %s, %d^3: %.0f TFLOP/s\n", precision == "f32" ? "TF32" : precision.c_str(),
-                kMatrixSide, teraflops);
-    report["matrix_teraflops"][precision] = teraflops;
-    if (precision == arguments.precision) limits.matrix_teraflops = teraflops;
+  try {
+    std::string reason;
+    const auto cublas = bench::Cublas::load(&reason);
+    if (!cublas) throw Error(ErrorCode::unsupported, reason);
+    for (const std::string precision : {"f16", "bf16", "f32"}) {
+      if (!arguments.limits && precision != arguments.precision) continue;
+      const double teraflops = cublas->matrix_teraflops(stream, storage_of(precision), kMatrixSide, 20);
+      std::printf("cuBLAS %s, %d^3: %.0f TFLOP/s\n", precision == "f32" ? "TF32" : precision.c_str(),
+                  kMatrixSide, teraflops);
+      report["matrix_teraflops"][precision] = teraflops;
+      if (precision == arguments.precision) limits.matrix_teraflops = teraflops;
+    }
+  } catch (const Error& error) {  // the engine can be measured without
+    std::printf("matrix peak: not measured: %s\n", error.what());
   }
   return limits;
 }
@@ -75,7 +76,12 @@ void time_layers(const Arguments& arguments, const Device& device, const bench::
   const Weights weights = model_of(arguments);
   const auto plan = bench::cuda_plan(weights, device, precision_of(arguments.precision));
   std::string reason = "--no-cudnn";
-  const auto cudnn = arguments.cudnn ? bench::Cudnn::load(&reason) : nullptr;
+  std::unique_ptr<bench::Cudnn> cudnn;
+  try {
+    if (arguments.cudnn) cudnn = bench::Cudnn::load(&reason);
+  } catch (const Error& error) {
+    reason = error.what();
+  }
   if (!cudnn) std::printf("cuDNN: not measured: %s\n", reason.c_str());
   report["layers"] = nlohmann::json::array();
   for (const int batch : arguments.batches)

@@ -279,7 +279,7 @@ def main(argv):
                 report["failed"][f"ours {batch}"] = str(error)[:400]
                 print(f"| {batch} | not measured: {error} |", flush=True)
             save(arguments, report)
-    for measure in ("device", "call"):
+    for measure in ("call", "device"):
         for batch in arguments.batches:
             rows = [row for row in report["rows"] if (row["batch"], row["measure"]) == (batch, measure)]
             if rows:

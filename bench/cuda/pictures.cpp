@@ -1,7 +1,9 @@
 #include "bench/cuda/pictures.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -164,6 +166,32 @@ std::vector<Way> device_ways(const Weights& model, const Weights& detector, cons
   return ways;
 }
 
+// What the device finds beside what the CPU finds, face by face in their order: whether that makes sense
+// shows in the numbers, which are the tests' business otherwise.
+nlohmann::json agreement(Engine& device, Engine& cpu, const std::vector<Image>& pictures) {
+  double furthest = 0, least_similarity = 1;
+  std::size_t found = 0, expected = 0;
+  for (const Image& picture : pictures) {
+    const std::vector<EmbeddedFace> ours = device.analyze(picture), theirs = cpu.analyze(picture);
+    found += ours.size(), expected += theirs.size();
+    for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
+      for (std::size_t k = 0; k < theirs[i].face.landmarks.size(); ++k) {
+        const Point a = ours[i].face.landmarks[k], b = theirs[i].face.landmarks[k];
+        furthest =
+            std::max(furthest, std::hypot(static_cast<double>(a.x) - b.x, static_cast<double>(a.y) - b.y));
+      }
+      least_similarity = std::min(least_similarity, similarity(ours[i].embedding, theirs[i].embedding));
+    }
+  }
+  std::printf(
+      "faces: %zu on the device, %zu on the CPU; landmarks %.4f pixels apart at most, cosine %.6f at least\n",
+      found, expected, furthest, least_similarity);
+  return {{"device_faces", found},
+          {"cpu_faces", expected},
+          {"landmarks_apart", furthest},
+          {"cosine", least_similarity}};
+}
+
 double median_of(const Way& way) {
   return times_of(way.ms()).median_ms;
 }
@@ -210,6 +238,7 @@ nlohmann::json time_pictures(const Weights& model, const Weights& detector, cons
     const double times = median_of(*cpu) / median_of(*device);
     std::printf("the device's fastest way is %.1f times as fast as the CPU's\n", times);
     result["times_as_fast"] = times;
+    result["agreement"] = agreement(on_device[0].engine(), on_cpu[0].engine(), pictures);
   } else {
     result["reason"] = reason;
   }
