@@ -1,5 +1,5 @@
 // The programs as a user of a CUDA device runs them. Without a device the tests are skipped; with the
-// emulated one the library of tests/cuda_emulation stands in the library path.
+// emulated one the library of tests/cuda_emulation is loaded first.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
