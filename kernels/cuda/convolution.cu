@@ -45,7 +45,9 @@ __global__ void pack_kernel(Convolution c, const float* rows, int first, int cou
   const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= static_cast<long long>(count) * row_elements) return;
   const int row = static_cast<int>(at / row_elements), i = static_cast<int>(at % row_elements);
-  const int tap = i / c.channels, channel = i % c.channels;
+  const int slice = kDepthBytes / static_cast<int>(sizeof(*weights));  // channels
+  const int tap = c.is_sliced() ? i / slice % taps : i / c.channels;
+  const int channel = c.is_sliced() ? i / slice / taps * slice + i % slice : i % c.channels;
   float value = 0;
   if (tap < taps && channel < channels_in_file)
     value = rows[(static_cast<long long>(row) * channels_in_file + channel) * taps + tap];

@@ -19,7 +19,7 @@ struct Convolution {
   int out_height, out_width, out_channels;  // a multiple of 8
   int kernel, stride, padding;
 
-  // {weight_rows, weight_row_bytes}: rows of taps of channels, zero behind; see pack_weights.
+  // {weight_rows, row_bytes}: rows in the order of the sum, zero behind; see pack_weights.
   const void* weights;
   // {out_channels}, or with a batch norm before a padded convolution {9, out_channels}: what that norm's
   // shift adds depends on the taps that lie on the padding. Row 3 y + x, each 0 where the first tap lies
@@ -28,6 +28,10 @@ struct Convolution {
   bool border_bias;
   const float* slope;  // {out_channels}, of PReLU; null: none
 
+  // The order of the sum. Where whole rows of kDepthBytes fill a tap's channels: all taps of the first such
+  // slice of channels, then of the next, so that the same pixels are read again while they are in the
+  // first-level cache. Else tap after tap.
+  constexpr bool is_sliced() const { return channels * bytes_of(storage) % kDepthBytes == 0; }
   // Bytes of a row of weights, and rows: both filled with zeros to whole tiles, whatever tile is used.
   constexpr int row_bytes() const {
     const int bytes = kernel * kernel * channels * bytes_of(storage);
@@ -72,7 +76,7 @@ Status convolve(const Convolution& convolution, const ConvolutionTile& tile, con
                 cudaStream_t stream);
 
 // Rows [first, first + count) of weights from rows of float32 {count, channels_in_file, kernel, kernel}:
-// reordered to taps of channels, rounded to nearest, zeros for channels that the file does not have.
+// put into the order of the sum, rounded to nearest, zeros for channels that the file does not have.
 Status pack_weights(const Convolution& convolution, const float* rows, int first, int count,
                     int channels_in_file, void* weights, cudaStream_t stream);
 

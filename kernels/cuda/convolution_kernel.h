@@ -89,10 +89,11 @@ class Loader {
       const int first = image * c.height * c.width + (row < a.rows ? y_[i] * c.width + x_[i] : 0);
       first_[i] = static_cast<const std::byte*>(a.run.src) + first * pixel_bytes();
     }
-    const int at = first_step * kPieces + piece_, tap = at / a.pieces_of_tap;
+    const int at = first_step * kPieces + piece_, taps = c.kernel * c.kernel;
+    const int tap = c.is_sliced() ? first_step % taps : at / a.pieces_of_tap;
     tap_y_ = tap / c.kernel;
     tap_x_ = tap - tap_y_ * c.kernel;
-    piece_of_tap_ = at - tap * a.pieces_of_tap;
+    piece_of_tap_ = c.is_sliced() ? first_step / taps * kPieces + piece_ : at - tap * a.pieces_of_tap;
     weights_ = static_cast<const std::byte*>(c.weights) +
                static_cast<std::ptrdiff_t>(first_column + row_) * c.row_bytes() + at * kPieceBytes;
   }
@@ -121,14 +122,22 @@ class Loader {
 
   __device__ void advance() {
     weights_ += kDepthBytes;
+    if (a_.layer.is_sliced()) {
+      next_tap();
+      if (tap_y_ == a_.layer.kernel) tap_y_ = 0, piece_of_tap_ += kPieces;
+      return;
+    }
     piece_of_tap_ += kPieces;
     while (piece_of_tap_ >= a_.pieces_of_tap) {
       piece_of_tap_ -= a_.pieces_of_tap;
-      if (++tap_x_ == a_.layer.kernel) tap_x_ = 0, ++tap_y_;
+      next_tap();
     }
   }
 
  private:
+  __device__ void next_tap() {
+    if (++tap_x_ == a_.layer.kernel) tap_x_ = 0, ++tap_y_;
+  }
   __device__ std::ptrdiff_t pixel_bytes() const {
     return static_cast<std::ptrdiff_t>(a_.pieces_of_tap) * kPieceBytes;
   }
