@@ -143,6 +143,11 @@ void Graph::launch(Stream& stream) const {
 
 }  // namespace cuda
 
+// The oldest compute capability that kernels are compiled for, times ten.
+#if !defined(ADAFACE_CUDA_OLDEST)
+#define ADAFACE_CUDA_OLDEST 80
+#endif
+
 std::vector<DeviceInfo> cuda_device_list(std::string* reason) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
@@ -159,12 +164,17 @@ std::vector<DeviceInfo> cuda_device_list(std::string* reason) {
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
+    // Kernels would not start there.
+    if (10 * properties.major + properties.minor < ADAFACE_CUDA_OLDEST) continue;
     devices.push_back({.device = {DeviceKind::cuda, i},
                        .name = properties.name,
                        .memory_bytes = properties.totalGlobalMem,
                        .compute_major = properties.major,
                        .compute_minor = properties.minor});
   }
+  if (devices.empty() && reason)
+    *reason = "no CUDA device of compute capability " + std::to_string(ADAFACE_CUDA_OLDEST / 10) + "." +
+              std::to_string(ADAFACE_CUDA_OLDEST % 10) + " or newer, for which this library was built";
   return devices;
 }
 
