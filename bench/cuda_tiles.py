@@ -15,11 +15,12 @@ import sys
 
 SEED, STEPS = 20261125, 6000
 # What a fit may move; the others only follow from what they mean.
-FREE = ("kWarpRate", "kWarpgroupRate", "kLeastStep", "kBlock", "kOutput", "kSplit", "kPartial")
+FREE = ("kWarpRate", "kWarpgroupRate", "kSharedRate", "kCacheRate", "kMostCacheRate", "kTapMisses", "kLeastStep", "kBlock",
+        "kOutput", "kSplit", "kPartial")
 DEPTH_BYTES = 128
 
 Row = collections.namedtuple("Row", "problem count rows columns steps tile splits warpgroups tile_rows tile_columns ms "
-                                    "multiprocessors")
+                                    "multiprocessors taps_share")
 
 
 def constants_of(source):
@@ -42,17 +43,32 @@ def read(paths):
             name = f"{tile['rows']}x{tile['columns']}{'w' * tile['warpgroups']}/{tile['splits']}"
             rows.append(Row((row["batch"], row["shape"], row["layer"]), row["count"], row["rows"], row["columns"],
                             row["steps"], name, tile["splits"], tile["warpgroups"], tile["rows"], tile["columns"],
-                            row["median_ms"], report["multiprocessors"]))
+                            row["median_ms"], report["multiprocessors"], row["taps_share"]))
     return rows
 
 
+def shared_bytes(row):
+    """shared_bytes() of src/nn/cuda_tiles.cpp."""
+    lines = row.tile_rows + row.tile_columns
+    if row.warpgroups:
+        lines += row.tile_rows / 64 * (64 + row.tile_columns)
+    elif row.tile_rows == row.tile_columns == 128:
+        lines += 8 * (64 + 32)
+    else:
+        lines += row.tile_rows * row.tile_columns / 1024 * (32 + 32)
+    return lines * DEPTH_BYTES
+
+
 def estimate(c, row):
-    """Cycles: estimate() of src/nn/cuda_tiles.cpp."""
+    """Cycles: estimate() of src/nn/cuda_tiles.cpp, on compute capability 9.0."""
     tiles = -(-row.rows // row.tile_rows) * -(-row.columns // row.tile_columns)
     blocks = tiles * row.splits
     outputs = row.tile_rows * row.tile_columns
     rate = c["kWarpgroupRate"] if row.warpgroups else c["kWarpRate"]
-    step = max(c["kLeastStep"], outputs * DEPTH_BYTES / 2 / rate)
+    pixels = row.tile_rows * (c["kTapMisses"] if row.taps_share else 1)
+    cache_rate = min(c["kMostCacheRate"], c["kCacheRate"] / min(1, blocks / row.multiprocessors))
+    step = max(c["kLeastStep"], outputs * DEPTH_BYTES / 2 / rate, shared_bytes(row) / c["kSharedRate"],
+               (pixels + row.tile_columns) * DEPTH_BYTES / cache_rate)
     block = c["kBlock"] + row.steps / row.splits * step + outputs * c["kOutput"]
     if row.splits > 1:
         block += c["kSplit"] + outputs * c["kPartial"] * (1 + row.splits)

@@ -82,6 +82,11 @@ std::vector<Face> Detector::detect(const ImageView& image) {
                              : session_->cascade.detect(image, nullptr);
 }
 
+int OnDevice::index(const Detector& detector) {
+  const Detector::Session& session = *detector.session_;
+  return session.on_device ? session.cascade.options.device.index : -1;
+}
+
 mtcnn::DeviceCascade* OnDevice::cascade(Detector& detector) {
   return detector.session_->on_device.get();
 }

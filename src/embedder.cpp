@@ -45,6 +45,12 @@ const EmbedderOptions& checked(const EmbedderOptions& options) {
   return options;
 }
 
+// On a device they share out the planning alone.
+int threads_of(const EmbedderOptions& options) {
+  const int threads = nn::thread_count(options.threads);
+  return options.device.kind == DeviceKind::cpu ? threads : 1;
+}
+
 Embedding normalised(const float* values) {
   double square = 0;
   for (int i = 0; i < kEmbeddingSize; ++i) square += static_cast<double>(values[i]) * values[i];
@@ -83,17 +89,19 @@ std::shared_ptr<const nn::Plan> plan_embedder(Weights::State& state, const Embed
 
 struct Embedder::Session {
   Session(const Weights& weights, const EmbedderOptions& options)
-      : state(weights.state()), pool(nn::thread_count(checked(options).threads), nn::enter_worker_thread) {
+      : state(weights.state()), pool(threads_of(checked(options)), nn::enter_worker_thread) {
     const weights::AfwInfo& info = state->file.info();
     if (info.architecture == weights::Architecture::mtcnn)
       throw Error(ErrorCode::invalid_argument,
                   state->name + ": holds mtcnn, expected an embedding network (ir_18 to ir_101)");
     order = info.color == weights::ColorOrder::bgr ? ChannelOrder::bgr : ChannelOrder::rgb;
-    warn_of_missing_threads(options.threads, pool);
     if (options.device.kind == DeviceKind::cuda) {
-      device = std::make_unique<iresnet::CudaEmbedder>(*state, options.device.index, options.precision, pool);
+      device_index = options.device.index;
+      nn::ThreadPool planning(nn::thread_count(options.threads));
+      device = std::make_unique<iresnet::CudaEmbedder>(*state, device_index, options.precision, planning);
       return;
     }
+    warn_of_missing_threads(options.threads, pool);
     plan = plan_embedder(*state, options, pool);
     sessions.push_back(plan->create_session(pool.threads()));
   }
@@ -118,6 +126,7 @@ struct Embedder::Session {
   ChannelOrder order;
   nn::ThreadPool pool;
   nn::Progress progress;
+  int device_index = -1;                          // of a CUDA device
   std::unique_ptr<iresnet::CudaEmbedder> device;  // or, on the CPU:
   std::shared_ptr<const nn::Plan> plan;
   std::vector<std::unique_ptr<nn::Session>> sessions;
@@ -131,7 +140,10 @@ Embedder& Embedder::operator=(Embedder&&) noexcept = default;
 
 void Embedder::prepare() {
   session_->progress.stage(0, 1);
-  if (session_->plan) session_->plan->keep_weights(&session_->pool, &session_->progress);
+  if (session_->device)
+    session_->device->prepare();
+  else
+    session_->plan->keep_weights(&session_->pool, &session_->progress);
   session_->progress.report(1);
 }
 
@@ -182,8 +194,8 @@ std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
   return embeddings;
 }
 
-bool OnDevice::is_on_device(const Embedder& embedder) {
-  return embedder.session_->device != nullptr;
+int OnDevice::index(const Embedder& embedder) {
+  return embedder.session_->device_index;
 }
 
 std::vector<Embedding> OnDevice::embed(Embedder& embedder, mtcnn::DeviceCascade& cascade,

@@ -53,9 +53,8 @@ Embedder& Engine::embedder() {
 
 std::vector<Embedding> embed_faces(Engine& engine, const ImageView& image, std::span<const Face> faces,
                                    Mode mode) {
-  // The engine's detector and embedder have one device.
   mtcnn::DeviceCascade* const cascade = OnDevice::cascade(engine.detector());
-  if (cascade && OnDevice::is_on_device(engine.embedder())) {
+  if (cascade && OnDevice::index(engine.detector()) == OnDevice::index(engine.embedder())) {
     std::vector<Transform> transforms;
     for (const Face& face : faces) transforms.push_back(alignment_transform(face.landmarks, mode));
     return OnDevice::embed(engine.embedder(), *cascade, transforms);

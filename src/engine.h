@@ -22,11 +22,12 @@ std::vector<Embedding> embed_faces(Engine& engine, const ImageView& image, std::
 // What sessions have on a CUDA device.
 struct OnDevice {
   static mtcnn::DeviceCascade* cascade(Detector& detector);  // null: on the CPU
+  static int index(const Detector& detector);                // of its CUDA device; -1: on the CPU
+  static int index(const Embedder& embedder);
   // Embeds the crops that `transforms` cut out of the image that the cascade has looked at. Precondition: the
   // embedder is on a device, the cascade's.
   static std::vector<Embedding> embed(Embedder& embedder, mtcnn::DeviceCascade& cascade,
                                       std::span<const Transform> transforms);
-  static bool is_on_device(const Embedder& embedder);
 };
 
 }  // namespace adaface

@@ -21,8 +21,6 @@ using nn::cuda::Graph;
 using nn::cuda::Step;
 using nn::cuda::Stream;
 
-// As many blocks a multiprocessor as choose_tile allows sums in parts.
-constexpr int kSplitBlocks = 2;
 constexpr int kSplits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32};
 // What one measured graph of launches should take at least, and may take at most.
 constexpr double kLeastMs = 1, kMostMs = 20;
@@ -156,14 +154,7 @@ class Subject {
   }
 
  private:
-  bool allows(const ConvolutionTile& tile) const {
-    const long long rows = static_cast<long long>(images_) * c_.out_height * c_.out_width;
-    const long long blocks = (rows + tile.rows - 1) / tile.rows *
-                             ((c_.out_channels + tile.columns - 1) / tile.columns) * tile.splits;
-    return (!tile.warpgroups || (limits_.compute_major == 9 && limits_.compute_minor == 0)) &&
-           tile.splits <= c_.row_bytes() / kernels::cuda::kDepthBytes &&
-           (tile.splits == 1 || blocks <= static_cast<long long>(kSplitBlocks) * limits_.multiprocessors);
-  }
+  bool allows(const ConvolutionTile& tile) const { return nn::cuda::can_use(c_, tile, images_, limits_); }
   std::size_t pixels(int height, int width) const { return size(images_) * size(height) * size(width); }
   const std::byte* next_weights() {
     place_ = (place_ + 1) % places_;
@@ -249,6 +240,7 @@ nlohmann::json time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts,
                       {"rows", static_cast<long long>(options.batch) * c.out_height * c.out_width},
                       {"columns", c.out_channels},
                       {"steps", c.row_bytes() / kernels::cuda::kDepthBytes},
+                      {"taps_share", c.is_sliced() && c.kernel == 3},
                       {"element_bytes", kernels::cuda::bytes_of(c.storage)},
                       {"tile",
                        {{"rows", t.tile.rows},

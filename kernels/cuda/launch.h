@@ -13,6 +13,14 @@ constexpr unsigned blocks_for(long long count, int each) {
   return static_cast<unsigned>((count + each - 1) / each);
 }
 
+// The newest compute capability that the kernels for all devices are compiled for, times ten. Those that are
+// compiled for less than 9.0 do not wait (ptx.h), and may not be launched before others end, wherever they
+// run.
+#if !defined(ADAFACE_CUDA_NEWEST)
+#define ADAFACE_CUDA_NEWEST 90
+#endif
+inline constexpr bool kKernelsWait = ADAFACE_CUDA_NEWEST >= 90;
+
 // Of the current device.
 int compute_major();
 // Whether it multiplies by warpgroups: compute capability 9.0 alone.
@@ -32,7 +40,7 @@ Status launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t 
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
   config.attrs = &overlap;
-  config.numAttrs = compute_major() >= 9 ? 1 : 0;
+  config.numAttrs = kKernelsWait && compute_major() >= 9 ? 1 : 0;
   return static_cast<Status>(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
 }
 

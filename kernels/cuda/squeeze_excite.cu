@@ -7,6 +7,9 @@ namespace adaface::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+// Of the sums of all rows of threads, at least one, and what is squeezed.
+constexpr std::size_t kMostGateShared =
+    sizeof(float) * ((kThreads * 8 > kMostGateChannels ? kThreads * 8 : kMostGateChannels) + kMostSqueezed);
 
 // A block an image: threads side by side take eight channels each, those behind one another share the pixels.
 template <typename Element>
@@ -58,11 +61,11 @@ __global__ void __launch_bounds__(kThreads)
                 const typename Element::Storage* residual, typename Element::Storage* dst) {
   ptx::wait_for_previous_kernel();
   const int groups = s.channels / 8, pixels = s.height * s.width;
-  const long long i = static_cast<long long>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i >= static_cast<long long>(s.images) * pixels * groups) return;
-  const int channel = static_cast<int>(i % groups) * 8;
-  const long long row = i / groups, image = row / pixels;
-  const int pixel = static_cast<int>(row % pixels), y = pixel / s.width, x = pixel % s.width;
+  const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
+  if (i >= s.images * pixels * groups) return;
+  const int channel = i % groups * 8, image = i / groups / pixels;
+  const int pixel = i / groups % pixels, y = pixel / s.width, x = pixel % s.width;
+  const long long row = i / groups;
   Eight<Element> value, gate, other;
   value.load(src + row * s.channels + channel);
   gate.load_floats(gates + image * s.channels + channel);
@@ -96,7 +99,22 @@ Status gate_sum(const GateSum& sum, const void* src, const float* gates, const v
                 static_cast<Stored*>(dst));
 }
 
+template <typename Element>
+Status prepare() {
+  const Status status = allow_shared(gates_kernel<Element>, kMostGateShared);
+  return status == Status::ok ? allow_shared(gate_kernel<Element>, 0) : status;
+}
+
 }  // namespace
+
+Status prepare_squeeze_excite(Storage storage) {
+  switch (storage) {
+    case Storage::f16: return prepare<F16>();
+    case Storage::bf16: return prepare<Bf16>();
+    case Storage::f32: break;
+  }
+  return prepare<Tf32>();
+}
 
 Status squeeze_gates(Storage storage, const void* src, int images, int pixels, int channels, const float* fc1,
                      const float* fc2, int squeezed, float* gates, cudaStream_t stream) {

@@ -5,8 +5,12 @@
 
 namespace adaface::kernels::cuda {
 
-// Precondition of both: channels is a multiple of 8, at most 1024; squeezed at most 128.
+// Precondition: channels is a multiple of 8, at most 1024; squeezed at most 128; images * height * width *
+// channels fits 31 bits.
 inline constexpr int kMostGateChannels = 1024, kMostSqueezed = 128;
+
+// Loads the kernels: not while a graph is captured. For once on each device.
+Status prepare_squeeze_excite(Storage storage);
 
 // gates{images, channels} = sigmoid(fc2 relu(fc1 mean over pixels)); fc1{squeezed, channels}, fc2{channels,
 // squeezed}.

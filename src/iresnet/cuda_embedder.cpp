@@ -6,14 +6,17 @@
 #include <cstring>
 
 #include "src/iresnet/iresnet.h"
+#include "src/nn/blocks.h"
 #include "src/runtime/log.h"
 
 namespace adaface::iresnet {
 namespace {
 
+using nn::index;
+
 constexpr std::size_t kCropBytes = std::size_t{kCropSize} * kCropSize * 3;
 
-// Packed, in the network's order of channels.
+// Packed, in this order of channels.
 void copy_crop(const ImageView& crop, ChannelOrder order, std::uint8_t* dst) {
   for (int y = 0; y < kCropSize; ++y) {
     const std::uint8_t* src = crop.data + y * crop.stride;
@@ -35,20 +38,30 @@ CudaEmbedder::CudaEmbedder(Weights::State& state, int device, Precision precisio
 }
 
 nn::CudaSession& CudaEmbedder::session(std::size_t count) {
-  int images = static_cast<int>(std::bit_ceil(std::clamp<std::size_t>(count, 1, kMostImages)));
-  const int have = session_ ? session_->most_images() : 0;
-  while (images > have) {
+  int images = static_cast<int>(std::bit_ceil(std::clamp<std::size_t>(count, 1, index(most_images_))));
+  if (session_ && images <= session_->most_images()) return *session_;
+  // Both together may be more than there is.
+  session_.reset();
+  while (true) {
     try {
       session_ = plan_->create_cuda_session(images);
-      break;
+      return *session_;
     } catch (const Error& error) {
       // A smaller batch does as well, later.
       if (error.code() != ErrorCode::out_of_memory || images == 1) throw;
-      log::print(LogLevel::info, error.what(), ": batches of ", images / 2, " instead");
-      images /= 2;
+      most_images_ = images /= 2;
+      log::print(LogLevel::info, error.what(), ": batches of ", images, " instead");
     }
   }
-  return *session_;
+}
+
+void CudaEmbedder::prepare() {
+  nn::CudaSession& batch = session(1);
+  for (int place = 0; place < nn::CudaSession::kPlaces; ++place) {
+    std::fill_n(batch.host_crops(place), kCropBytes, std::uint8_t{0});
+    batch.submit(place, 1, false);
+  }
+  for (int place = 0; place < nn::CudaSession::kPlaces; ++place) batch.wait(place);
 }
 
 void CudaEmbedder::take(int place, std::span<Embedding> embeddings) {
@@ -95,9 +108,17 @@ void CudaEmbedder::embed_batches(const Submit& submit, std::span<Embedding> embe
 void CudaEmbedder::embed(std::span<const ImageView> crops, ChannelOrder order,
                          std::span<Embedding> embeddings, const nn::Progress& progress) {
   const auto submit = [&](nn::CudaSession& batch, int place, std::size_t first, std::size_t count) {
-    std::uint8_t* const dst = batch.host_crops(place);
-    for (std::size_t i = 0; i < count; ++i) copy_crop(crops[first + i], order, dst + i * kCropBytes);
-    batch.submit(place, static_cast<int>(count), false);
+    const std::span<const ImageView> some = crops.subspan(first, count);
+    // The device exchanges channels for nothing, but of all crops alike.
+    const bool swapped =
+        std::ranges::all_of(some, [&](const ImageView& crop) { return crop.order != order; });
+    const ChannelOrder copied = swapped ? some[0].order : order;
+    std::uint8_t* dst = batch.host_crops(place);
+    for (const ImageView& crop : some) {
+      copy_crop(crop, copied, dst);
+      dst += kCropBytes;
+    }
+    batch.submit(place, static_cast<int>(count), swapped);
   };
   embed_batches(submit, embeddings, progress);
 }

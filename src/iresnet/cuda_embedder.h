@@ -20,6 +20,9 @@ class CudaEmbedder {
 
   CudaEmbedder(Weights::State& state, int device, Precision precision, nn::ThreadPool& pool);
 
+  // Makes what the first embedding of one crop would make.
+  void prepare();
+
   // Crops of kCropSize in either channel order. `order` is the network's.
   void embed(std::span<const ImageView> crops, ChannelOrder order, std::span<Embedding> embeddings,
              const nn::Progress& progress);
@@ -44,6 +47,7 @@ class CudaEmbedder {
   const Precision precision_;
   std::shared_ptr<const nn::CudaPlan> plan_;
   std::unique_ptr<nn::CudaSession> session_;
+  int most_images_ = kMostImages;  // that the device was seen to have memory for
 };
 
 }  // namespace adaface::iresnet

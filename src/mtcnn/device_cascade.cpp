@@ -207,8 +207,8 @@ std::vector<device::Proposal> CascadeOnDevice::proposals(const ImageView& image)
     stream_.download(down_.data(), list_.data(), bytes);
     stream_.synchronize("fetching proposals");
   }
-  std::vector<device::Proposal> found(count);
-  std::memcpy(static_cast<void*>(found.data()), down_.data() + kListHeader, count * sizeof(device::Proposal));
+  const auto* const fetched = reinterpret_cast<const device::Proposal*>(down_.data() + kListHeader);
+  std::vector<device::Proposal> found(fetched, fetched + count);
   std::ranges::sort(found, {}, &device::Proposal::key);
   return found;
 }

@@ -11,8 +11,6 @@
 #include "src/adaface.hpp"
 #include "src/nn/plan.h"
 
-struct CUevent_st;  // as CUDA's runtime declares it
-
 namespace adaface::nn {
 
 namespace cuda {

@@ -1,6 +1,7 @@
 #include "src/nn/cuda_device.h"
 
 #include <cuda_runtime.h>
+#include <dlfcn.h>
 
 #include "src/error.hpp"
 #include "src/nn/cuda_backend.h"
@@ -11,6 +12,35 @@ namespace {
 
 void check(cudaError_t error, const std::string& operation) {
   cuda::check(static_cast<kernels::cuda::Status>(error), operation);
+}
+
+// Whether the process has a context on a device. The runtime does not tell, the driver that it has loaded
+// does.
+bool is_in_use(int device) {
+  using Query = int (*)(int device, unsigned* flags, int* active);
+  static const auto query = [] {
+    void* const driver = ::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    return driver ? reinterpret_cast<Query>(::dlsym(driver, "cuDevicePrimaryCtxGetState")) : nullptr;
+  }();
+  unsigned flags = 0;
+  int active = 0;
+  return !query || (query(device, &flags, &active) == 0 && active);
+}
+
+int current_device() {
+  int device = 0;
+  check(cudaGetDevice(&device), "the current device");
+  return device;
+}
+
+// For destructors: `give_back` with `device` current.
+template <typename F>
+void on(int device, F&& give_back) noexcept {
+  int before = device;
+  cudaGetDevice(&before);
+  if (before != device) cudaSetDevice(device);
+  give_back();
+  if (before != device && is_in_use(before)) cudaSetDevice(before);
 }
 
 std::string megabytes(std::size_t bytes) {
@@ -30,13 +60,18 @@ void check(kernels::cuda::Status status, const std::string& operation) {
                   " (" + cudaGetErrorName(error) + ")");
 }
 
-DeviceScope::DeviceScope(int device) {
+DeviceScope::DeviceScope(int device) : device_(device) {
   check(cudaGetDevice(&before_), "the current device");
-  check(cudaSetDevice(device), "device " + std::to_string(device));
+  const cudaError_t error = before_ == device_ ? cudaSuccess : cudaSetDevice(device_);
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    throw Error(ErrorCode::internal, "CUDA device " + std::to_string(device_) + ": " +
+                                         cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")");
+  }
 }
 
 DeviceScope::~DeviceScope() {
-  cudaSetDevice(before_);
+  if (before_ != device_ && is_in_use(before_)) cudaSetDevice(before_);
 }
 
 DeviceLimits limits(int device) {
@@ -45,33 +80,32 @@ DeviceLimits limits(int device) {
   return {properties.major, properties.minor, properties.multiProcessorCount};
 }
 
-DeviceMemory::DeviceMemory(std::size_t bytes, const std::string& what) : bytes_(bytes) {
+template <Place kPlace>
+Memory<kPlace>::Memory(std::size_t bytes, const std::string& what)
+    : bytes_(bytes), device_(current_device()) {
+  if (bytes == 0) return;
   void* memory = nullptr;
-  if (bytes > 0) check(cudaMalloc(&memory, bytes), megabytes(bytes) + " for " + what);
-  data_ = static_cast<std::byte*>(memory);
-}
-
-DeviceMemory::~DeviceMemory() {
-  cudaFree(data_);
-}
-
-PinnedMemory::PinnedMemory(std::size_t bytes, const std::string& what) : bytes_(bytes) {
-  void* memory = nullptr;
-  if (bytes > 0)
+  if constexpr (kPlace == Place::device)
+    check(cudaMalloc(&memory, bytes), megabytes(bytes) + " for " + what);
+  else
     check(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault), megabytes(bytes) + " of the host for " + what);
   data_ = static_cast<std::byte*>(memory);
 }
 
-PinnedMemory::~PinnedMemory() {
-  if (data_) cudaFreeHost(data_);
+template <Place kPlace>
+Memory<kPlace>::~Memory() {
+  if (data_) on(device_, [&] { kPlace == Place::device ? cudaFree(data_) : cudaFreeHost(data_); });
 }
 
-Event::Event(bool timed) {
+template class Memory<Place::device>;
+template class Memory<Place::host>;
+
+Event::Event(bool timed) : device_(current_device()) {
   check(cudaEventCreateWithFlags(&event_, timed ? 0u : cudaEventDisableTiming), "a new event");
 }
 
 Event::~Event() {
-  cudaEventDestroy(event_);
+  on(device_, [&] { cudaEventDestroy(event_); });
 }
 
 void Event::synchronize(const std::string& operation) const {
@@ -84,12 +118,12 @@ float Event::milliseconds(const Event& from, const Event& to) {
   return ms;
 }
 
-Stream::Stream() {
+Stream::Stream() : device_(current_device()) {
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a new stream");
 }
 
 Stream::~Stream() {
-  cudaStreamDestroy(stream_);
+  on(device_, [&] { cudaStreamDestroy(stream_); });
 }
 
 void Stream::upload(void* device, const void* host, std::size_t bytes) {
@@ -104,8 +138,8 @@ void Stream::clear(void* device, std::size_t bytes) {
   check(cudaMemsetAsync(device, 0, bytes, stream_), "clearing memory");
 }
 
-void Stream::record(CUevent_st* event) {
-  check(cudaEventRecord(event, stream_), "an event");
+void Stream::record(const Event& event) {
+  check(cudaEventRecord(event.get(), stream_), "an event");
 }
 
 void Stream::wait_for(const Event& event) {
@@ -116,7 +150,7 @@ void Stream::synchronize(const std::string& operation) {
   check(cudaStreamSynchronize(stream_), operation);
 }
 
-Graph::Graph(Stream& stream, const std::function<void()>& enqueue) {
+Graph::Graph(Stream& stream, const std::function<void()>& enqueue) : device_(current_device()) {
   check(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal), "begin of a capture");
   cudaGraph_t graph = nullptr;
   try {
@@ -134,7 +168,7 @@ Graph::Graph(Stream& stream, const std::function<void()>& enqueue) {
 }
 
 Graph::~Graph() {
-  if (executable_) cudaGraphExecDestroy(executable_);
+  if (executable_) on(device_, [&] { cudaGraphExecDestroy(executable_); });
 }
 
 void Graph::launch(Stream& stream) const {

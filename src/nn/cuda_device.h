@@ -15,12 +15,12 @@ struct CUgraphExec_st;
 
 namespace adaface::nn::cuda {
 
-// Throws out_of_memory for a lack of device memory, else internal: "CUDA device 0: <operation>: <CUDA's
-// message>
-// (<its name>)".
+// Throws out_of_memory for a lack of device memory, else internal, naming the current device, the operation
+// and what CUDA says.
 void check(kernels::cuda::Status status, const std::string& operation);
 
-// Makes a device the calling thread's while it lives. Threads begin with device 0.
+// Makes a device the calling thread's while it lives, then the one before it, if the process has used that:
+// making a device current takes hundreds of megabytes of its memory. Threads begin with device 0.
 class DeviceScope {
  public:
   explicit DeviceScope(int device);
@@ -29,7 +29,7 @@ class DeviceScope {
   DeviceScope& operator=(const DeviceScope&) = delete;
 
  private:
-  int before_ = 0;
+  int device_, before_ = 0;
 };
 
 struct DeviceLimits {
@@ -38,18 +38,25 @@ struct DeviceLimits {
 };
 DeviceLimits limits(int device);
 
-// Of the current device; nothing in it is initialised.
-class DeviceMemory {
+enum class Place { device, host };
+
+// Of the device that is current when it is made, or of the host, pinned: devices copy from and to it without
+// the driver's help. Nothing in it is initialised. Gives itself back whatever device is current.
+template <Place kPlace>
+class Memory {
  public:
-  DeviceMemory() = default;
+  Memory() = default;
   // `what` it is for stands in the error.
-  DeviceMemory(std::size_t bytes, const std::string& what);
-  ~DeviceMemory();
-  DeviceMemory(DeviceMemory&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
-  DeviceMemory& operator=(DeviceMemory&& other) noexcept {
+  Memory(std::size_t bytes, const std::string& what);
+  ~Memory();
+  Memory(Memory&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)),
+        bytes_(std::exchange(other.bytes_, 0)),
+        device_(other.device_) {}
+  Memory& operator=(Memory&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
+    std::swap(device_, other.device_);
     return *this;
   }
 
@@ -63,33 +70,10 @@ class DeviceMemory {
  private:
   std::byte* data_ = nullptr;
   std::size_t bytes_ = 0;
+  int device_ = 0;
 };
-
-// Of the host, that devices copy from and to without the driver's help.
-class PinnedMemory {
- public:
-  PinnedMemory() = default;
-  PinnedMemory(std::size_t bytes, const std::string& what);
-  ~PinnedMemory();
-  PinnedMemory(PinnedMemory&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
-  PinnedMemory& operator=(PinnedMemory&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
-
-  std::byte* data() const { return data_; }
-  std::size_t bytes() const { return bytes_; }
-  template <typename T>
-  T* as() const {
-    return reinterpret_cast<T*>(data_);
-  }
-
- private:
-  std::byte* data_ = nullptr;
-  std::size_t bytes_ = 0;
-};
+using DeviceMemory = Memory<Place::device>;
+using PinnedMemory = Memory<Place::host>;
 
 class Event {
  public:
@@ -106,6 +90,7 @@ class Event {
 
  private:
   CUevent_st* event_ = nullptr;
+  int device_ = 0;
 };
 
 // Work in order, beside that of other streams.
@@ -120,14 +105,14 @@ class Stream {
   void upload(void* device, const void* host, std::size_t bytes);
   void download(void* host, const void* device, std::size_t bytes);
   void clear(void* device, std::size_t bytes);
-  void record(CUevent_st* event);
-  void record(const Event& event) { record(event.get()); }
+  void record(const Event& event);
   void wait_for(const Event& event);
   // Until all of it is done. What a kernel did wrong is thrown here, under the name of `operation`.
   void synchronize(const std::string& operation);
 
  private:
   cudaStream_t stream_ = nullptr;
+  int device_ = 0;
 };
 
 // What `enqueue` puts on the stream, captured once, to be enqueued as a whole many times.
@@ -142,6 +127,7 @@ class Graph {
 
  private:
   CUgraphExec_st* executable_ = nullptr;
+  int device_ = 0;
 };
 
 }  // namespace adaface::nn::cuda

@@ -183,6 +183,7 @@ void Plan::add_convolution(const Network& network, const Layer& layer, Step& ste
 
 void Plan::upload(const Network& network, ThreadPool* pool) {
   check(kernels::cuda::prepare_convolutions(), "preparing the convolutions");
+  check(kernels::cuda::prepare_squeeze_excite(storage_), "preparing squeeze-and-excite");
   parameters_ = DeviceMemory(parameter_bytes_, "weights");
   Stream stream;
   stream.clear(parameters_.data(), parameter_bytes_);

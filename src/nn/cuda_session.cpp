@@ -24,6 +24,13 @@ std::size_t pixels_of(const Extent& e) {
   return index(e.height) * index(e.width);
 }
 
+// Larger batches are computed in some sizes only, with images behind the last that nobody asks for: capturing
+// takes milliseconds, and a graph some hundred kilobytes.
+int graph_images(int count, int most) {
+  const int each = count <= 16 ? 1 : count <= 64 ? 8 : 16;
+  return std::min(divide_up(count, each) * each, most);
+}
+
 class Session final : public CudaSession {
  public:
   Session(std::shared_ptr<const Plan> plan, int images);
@@ -47,8 +54,9 @@ class Session final : public CudaSession {
  private:
   struct Place {
     PinnedMemory host_crops, host_results;
-    DeviceMemory crops, results;  // units of all images, then norms
+    DeviceMemory crops, results;  // units of the images, then their norms
     Event uploaded, done;
+    int images = 0;  // that results are of
   };
 
   std::byte* slot(int number) const { return arena_.data() + slot_offsets_[index(number)]; }
@@ -56,10 +64,11 @@ class Session final : public CudaSession {
   std::size_t outputs() const { return index(plan_->output().channels) * pixels_of(plan_->output()); }
   void enqueue_step(const Step& step, int images);
   void enqueue_convolution(const Step& step, int images);
-  // All layers over what the input's slot holds, for images [0, count): captured at its first use.
-  void enqueue_layers(int count);
   void enqueue_input();
-  void enqueue_embedding(int place, int count, bool swapped);
+  // From the crops of a place on the device to its results in the host's memory.
+  void enqueue_embedding(int place, int images, bool swapped);
+  // The same, captured at its first use, for as many images as the graph that serves `count` has.
+  void launch_embedding(int place, int count, bool swapped);
 
   const std::shared_ptr<const Plan> plan_;
   const int images_;
@@ -69,7 +78,12 @@ class Session final : public CudaSession {
   PinnedMemory planes_, plain_output_;
   DeviceMemory device_planes_;
   Place places_[kPlaces];
-  std::map<int, Graph> graphs_;  // by the number of images
+  struct GraphKey {
+    int place, images;
+    bool swapped;
+    auto operator<=>(const GraphKey&) const = default;
+  };
+  std::map<GraphKey, Graph> graphs_;
 };
 
 Session::Session(std::shared_ptr<const Plan> plan, int images) : plan_(std::move(plan)), images_(images) {
@@ -104,7 +118,7 @@ Session::~Session() {
   try {
     copies_.synchronize("the end of a session");
     stream_.synchronize("the end of a session");
-  } catch (const Error&) {  // NOLINT: the device's failure was or will be reported by what runs on it
+  } catch (...) {  // NOLINT: the device's failure was or will be reported by what runs on it
   }
 }
 
@@ -147,17 +161,6 @@ void Session::enqueue_step(const Step& step, int images) {
         "layer " + step.name);
 }
 
-void Session::enqueue_layers(int count) {
-  auto known = graphs_.find(count);
-  if (known == graphs_.end()) {
-    const auto enqueue = [&] {
-      for (const Step& step : plan_->steps()) enqueue_step(step, count);
-    };
-    known = graphs_.try_emplace(count, stream_, enqueue).first;
-  }
-  known->second.launch(stream_);
-}
-
 void Session::enqueue_input() {
   const Extent in = plan_->input();
   stream_.upload(device_planes_.data(), planes_.data(), planes_.bytes());
@@ -171,7 +174,7 @@ void Session::run(ThreadPool*, const Progress* progress) {
   const DeviceScope scope(plan_->device());
   if (progress) progress->report(0);
   enqueue_input();
-  enqueue_layers(1);
+  for (const Step& step : plan_->steps()) enqueue_step(step, 1);
   stream_.download(plain_output_.data(), slot(plan_->output_slot()), plain_output_.bytes());
   stream_.synchronize("a network");
 }
@@ -199,22 +202,31 @@ void Session::run_until(int layer, std::vector<float>& chw) {
       chw[c * pixels + p] = kernels::cuda::host_value(storage, values.data(), p * channels + c);
 }
 
-void Session::enqueue_embedding(int place, int count, bool swapped) {
+void Session::enqueue_embedding(int place, int images, bool swapped) {
   Place& p = places_[place];
   check(kernels::cuda::normalise_pixels(p.crops.as<std::uint8_t>(),
-                                        static_cast<long long>(pixels_of(plan_->input())) * count, swapped,
+                                        static_cast<long long>(pixels_of(plan_->input())) * images, swapped,
                                         plan_->storage(), slot(plan_->input_slot()), stream_.get()),
         "crops");
-  enqueue_layers(count);
+  for (const Step& step : plan_->steps()) enqueue_step(step, images);
   auto* const units = p.results.as<float>();
-  float* const norms = units + index(images_) * outputs();
-  check(kernels::cuda::l2_norm(reinterpret_cast<const float*>(slot(plan_->output_slot())), count,
-                               static_cast<int>(outputs()), units, norms, stream_.get()),
+  check(kernels::cuda::l2_norm(reinterpret_cast<const float*>(slot(plan_->output_slot())), images,
+                               static_cast<int>(outputs()), units, units + index(images) * outputs(),
+                               stream_.get()),
         "norms of embeddings");
-  auto* const host = p.host_results.as<float>();
-  stream_.download(host, units, index(count) * outputs() * sizeof(float));
-  stream_.download(host + index(images_) * outputs(), norms, index(count) * sizeof(float));
-  stream_.record(p.done);
+  stream_.download(p.host_results.data(), units, index(images) * (outputs() + 1) * sizeof(float));
+}
+
+void Session::launch_embedding(int place, int count, bool swapped) {
+  const GraphKey key{place, graph_images(count, images_), swapped};
+  auto known = graphs_.find(key);
+  if (known == graphs_.end()) {
+    const auto enqueue = [&] { enqueue_embedding(place, key.images, swapped); };
+    known = graphs_.try_emplace(key, stream_, enqueue).first;
+  }
+  known->second.launch(stream_);
+  places_[place].images = key.images;
+  stream_.record(places_[place].done);
 }
 
 void Session::submit(int place, int count, bool swapped) {
@@ -223,7 +235,7 @@ void Session::submit(int place, int count, bool swapped) {
   copies_.upload(p.crops.data(), p.host_crops.data(), index(count) * crop_bytes());
   copies_.record(p.uploaded);
   stream_.wait_for(p.uploaded);
-  enqueue_embedding(place, count, swapped);
+  launch_embedding(place, count, swapped);
 }
 
 void Session::submit_on_device(int place, int count, bool swapped, Stream* after) {
@@ -232,7 +244,7 @@ void Session::submit_on_device(int place, int count, bool swapped, Stream* after
     after->record(places_[place].uploaded);
     stream_.wait_for(places_[place].uploaded);
   }
-  enqueue_embedding(place, count, swapped);
+  launch_embedding(place, count, swapped);
 }
 
 CudaSession::Result Session::wait(int place) {
@@ -240,7 +252,7 @@ CudaSession::Result Session::wait(int place) {
   Place& p = places_[place];
   p.done.synchronize("embedding");
   const auto* units = p.host_results.as<float>();
-  return {units, units + index(images_) * outputs()};
+  return {units, units + index(p.images) * outputs()};
 }
 
 void Session::record(const Event& event) {

@@ -16,22 +16,50 @@ using kernels::cuda::ConvolutionTile;
 constexpr int kSplitBlocks = 2;
 constexpr int kMostSplits = 32;
 
-// In cycles of a multiprocessor. A step costs its products at the rate that the kind of products reaches, and
-// no less than it takes to begin one; a block costs its first copies and its epilogue.
-constexpr double kWarpRate = 1100, kWarpgroupRate = 1500;  // multiply-adds of 16 bits a cycle
+// In cycles of a multiprocessor. A step takes as long as its products at the rate that their kind reaches,
+// what passes through shared memory, or what comes from the second-level cache, whichever is longest, and no
+// less than it takes to begin one; a block costs its first copies and its epilogue besides.
+constexpr double kWarpRate = 1100, kWarpgroupRate = 1900;  // multiply-adds of 16 bits a cycle
+constexpr double kSharedRate = 128;                        // bytes a cycle
+constexpr double kCacheRate = 32, kMostCacheRate = 64;     // where all multiprocessors read; where few do
+constexpr double kTapMisses = 0.25;  // of a pixel's reads by the taps of 3x3, what the first level has not
 constexpr double kLeastStep = 250;
 constexpr double kBlock = 2500, kOutput = 0.15;   // a block; an output of it
 constexpr double kSplit = 1500, kPartial = 0.05;  // parts: another trip to memory; an output of each part
+
+// Of products by warps. The multiprocessors of devices for pictures and games have half of the tensor cores
+// of those for computing, or less.
+double warp_rate(const DeviceLimits& limits) {
+  if (limits.compute_major >= 9 && limits.compute_major <= 10) return kWarpRate;
+  return limits.compute_major == 8 && limits.compute_minor == 0 ? kWarpRate * 0.8 : kWarpRate * 0.4;
+}
+
+// Bytes of a step that are written to shared memory, and read by the warps or warpgroups that share it.
+double shared_bytes(const ConvolutionTile& tile) {
+  double rows_and_columns = tile.rows + tile.columns;
+  if (tile.warpgroups)
+    rows_and_columns += tile.rows / 64.0 * (64 + tile.columns);
+  else if (tile.rows == 128 && tile.columns == 128)
+    rows_and_columns += 8 * (64 + 32);
+  else
+    rows_and_columns += tile.rows * tile.columns / 1024.0 * (32 + 32);
+  return rows_and_columns * kernels::cuda::kDepthBytes;
+}
 
 double estimate(const Convolution& c, const ConvolutionTile& tile, long long rows,
                 const DeviceLimits& limits) {
   const long long tiles = (rows + tile.rows - 1) / tile.rows * divide_up(c.out_channels, tile.columns);
   const long long blocks = tiles * tile.splits;
   const double steps = static_cast<double>(c.row_bytes()) / kernels::cuda::kDepthBytes / tile.splits;
-  // A step is as many bytes in either storage: half as many products of float32, at half the rate.
-  const double products = static_cast<double>(tile.rows) * tile.columns * kernels::cuda::kDepthBytes / 2;
-  const double step = std::max(kLeastStep, products / (tile.warpgroups ? kWarpgroupRate : kWarpRate));
   const double outputs = static_cast<double>(tile.rows) * tile.columns;
+  // A step is as many bytes in either storage: half as many products of float32, at half the rate.
+  const double products = outputs * kernels::cuda::kDepthBytes / 2;
+  const double pixels = c.is_sliced() && c.kernel == 3 ? tile.rows * kTapMisses : tile.rows;
+  const double busy = std::min(1.0, static_cast<double>(blocks) / limits.multiprocessors);
+  const double step = std::max(
+      {kLeastStep, products / (tile.warpgroups ? kWarpgroupRate : warp_rate(limits)),
+       shared_bytes(tile) / kSharedRate,
+       (pixels + tile.columns) * kernels::cuda::kDepthBytes / std::min(kMostCacheRate, kCacheRate / busy)});
   double block = kBlock + steps * step + outputs * kOutput;
   if (tile.splits > 1) block += kSplit + outputs * kPartial * (1 + tile.splits);
   // Whole rounds over the multiprocessors; blocks that share one hide each other's latency, not their
@@ -62,24 +90,26 @@ PartialSizes partial_sizes(std::span<const Step> steps, int images, const Device
   return sizes;
 }
 
+bool can_use(const Convolution& convolution, const ConvolutionTile& tile, int images,
+             const DeviceLimits& limits) {
+  if (tile.warpgroups && !(limits.compute_major == 9 && limits.compute_minor == 0)) return false;
+  if (tile.splits == 1) return true;
+  const long long rows = static_cast<long long>(images) * convolution.out_height * convolution.out_width;
+  const long long tiles =
+      (rows + tile.rows - 1) / tile.rows * divide_up(convolution.out_channels, tile.columns);
+  return tile.splits <= std::min(convolution.row_bytes() / kernels::cuda::kDepthBytes, kMostSplits) &&
+         tiles * tile.splits <= static_cast<long long>(kSplitBlocks) * limits.multiprocessors;
+}
+
 ConvolutionTile choose_tile(const Convolution& convolution, int images, const DeviceLimits& limits) {
   const long long rows = static_cast<long long>(images) * convolution.out_height * convolution.out_width;
-  const int steps = convolution.row_bytes() / kernels::cuda::kDepthBytes;
-  const bool warpgroups = limits.compute_major == 9 && limits.compute_minor == 0;
   ConvolutionTile best{};
   double least = std::numeric_limits<double>::infinity();
-  for (ConvolutionTile tile : kernels::cuda::kTiles) {
-    if (tile.warpgroups && !warpgroups) continue;
-    const long long tiles =
-        (rows + tile.rows - 1) / tile.rows * divide_up(convolution.out_channels, tile.columns);
-    for (tile.splits = 1; tile.splits <= std::min(steps, kMostSplits); ++tile.splits) {
-      if (tile.splits > 1 &&
-          tiles * tile.splits > static_cast<long long>(kSplitBlocks) * limits.multiprocessors)
-        break;
+  for (ConvolutionTile tile : kernels::cuda::kTiles)
+    for (tile.splits = 1; can_use(convolution, tile, images, limits); ++tile.splits) {
       const double time = estimate(convolution, tile, rows, limits);
       if (time < least) least = time, best = tile;
     }
-  }
   return best;
 }
 

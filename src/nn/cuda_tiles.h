@@ -16,6 +16,10 @@ struct PartialSizes {
 };
 PartialSizes partial_sizes(std::span<const Step> steps, int images, const DeviceLimits& limits);
 
+// Whether the device has the kernel, and a split its sums' parts a place at the same time.
+bool can_use(const kernels::cuda::Convolution& convolution, const kernels::cuda::ConvolutionTile& tile,
+             int images, const DeviceLimits& limits);
+
 // By a model of the time that each would take; see docs/cuda.md.
 kernels::cuda::ConvolutionTile choose_tile(const kernels::cuda::Convolution& convolution, int images,
                                            const DeviceLimits& limits);
