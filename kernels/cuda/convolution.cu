@@ -18,17 +18,10 @@ namespace {
 
 Status launch_tile_of(Storage storage, const ConvolutionTile& tile, const ConvolutionArguments* arguments,
                       cudaStream_t stream) {
-  switch (storage) {
-    case Storage::f16:
-      return tile.warpgroups ? launch_warpgroups<F16>(tile, arguments, stream)
-                             : launch_warps<F16>(tile, arguments, stream);
-    case Storage::bf16:
-      return tile.warpgroups ? launch_warpgroups<Bf16>(tile, arguments, stream)
-                             : launch_warps<Bf16>(tile, arguments, stream);
-    case Storage::f32: break;
-  }
-  return tile.warpgroups ? launch_warpgroups<Tf32>(tile, arguments, stream)
-                         : launch_warps<Tf32>(tile, arguments, stream);
+  return with_element(storage, [&](auto element) {
+    return tile.warpgroups ? launch_warpgroups<decltype(element)>(tile, arguments, stream)
+                           : launch_warps<decltype(element)>(tile, arguments, stream);
+  });
 }
 
 std::size_t tiles_of(const Convolution& c, const ConvolutionTile& tile, int images) {
@@ -103,12 +96,9 @@ Status convolve(const Convolution& convolution, const ConvolutionTile& tile, con
 
 Status pack_weights(const Convolution& convolution, const float* rows, int first, int count,
                     int channels_in_file, void* weights, cudaStream_t stream) {
-  switch (convolution.storage) {
-    case Storage::f16: return pack<F16>(convolution, rows, first, count, channels_in_file, weights, stream);
-    case Storage::bf16: return pack<Bf16>(convolution, rows, first, count, channels_in_file, weights, stream);
-    case Storage::f32: break;
-  }
-  return pack<Tf32>(convolution, rows, first, count, channels_in_file, weights, stream);
+  return with_element(convolution.storage, [&](auto element) {
+    return pack<decltype(element)>(convolution, rows, first, count, channels_in_file, weights, stream);
+  });
 }
 
 }  // namespace adaface::kernels::cuda

@@ -2,6 +2,7 @@
 // bits with 11 or 8 significant ones, or float32 of which products read 11. Sums are float32 in all.
 #pragma once
 
+#include "kernels/cuda/cuda.h"
 #include "kernels/cuda/ptx.h"
 
 namespace adaface::kernels::cuda {
@@ -24,6 +25,17 @@ struct Tf32 {
   using Storage = float;
   static constexpr ptx::Product kProduct = ptx::Product::tf32;
 };
+
+// f(Element()) for the element that is stored so.
+template <typename F>
+Status with_element(Storage storage, F&& f) {
+  switch (storage) {
+    case Storage::f16: return f(F16());
+    case Storage::bf16: return f(Bf16());
+    case Storage::f32: break;
+  }
+  return f(Tf32());
+}
 
 // Eight channels that lie together: what a thread of an epilogue reads and writes at once.
 template <typename Element>

@@ -63,22 +63,16 @@ Status normalise(const std::uint8_t* src, long long pixels, bool swapped, void* 
 
 Status normalise_pixels(const std::uint8_t* src, long long pixels_of_all, bool swapped, Storage storage,
                         void* dst, cudaStream_t stream) {
-  switch (storage) {
-    case Storage::f16: return normalise<F16>(src, pixels_of_all, swapped, dst, stream);
-    case Storage::bf16: return normalise<Bf16>(src, pixels_of_all, swapped, dst, stream);
-    case Storage::f32: break;
-  }
-  return normalise<Tf32>(src, pixels_of_all, swapped, dst, stream);
+  return with_element(storage, [&](auto element) {
+    return normalise<decltype(element)>(src, pixels_of_all, swapped, dst, stream);
+  });
 }
 
 Status interleave_planes(const float* src, int images, int planes, int pixels, int channels, Storage storage,
                          void* dst, cudaStream_t stream) {
-  switch (storage) {
-    case Storage::f16: return interleave<F16>(src, images, planes, pixels, channels, dst, stream);
-    case Storage::bf16: return interleave<Bf16>(src, images, planes, pixels, channels, dst, stream);
-    case Storage::f32: break;
-  }
-  return interleave<Tf32>(src, images, planes, pixels, channels, dst, stream);
+  return with_element(storage, [&](auto element) {
+    return interleave<decltype(element)>(src, images, planes, pixels, channels, dst, stream);
+  });
 }
 
 }  // namespace adaface::kernels::cuda

@@ -108,33 +108,21 @@ Status prepare() {
 }  // namespace
 
 Status prepare_squeeze_excite(Storage storage) {
-  switch (storage) {
-    case Storage::f16: return prepare<F16>();
-    case Storage::bf16: return prepare<Bf16>();
-    case Storage::f32: break;
-  }
-  return prepare<Tf32>();
+  return with_element(storage, [&](auto element) { return prepare<decltype(element)>(); });
 }
 
 Status squeeze_gates(Storage storage, const void* src, int images, int pixels, int channels, const float* fc1,
                      const float* fc2, int squeezed, float* gates, cudaStream_t stream) {
-  switch (storage) {
-    case Storage::f16: return gates_of<F16>(src, images, pixels, channels, fc1, fc2, squeezed, gates, stream);
-    case Storage::bf16:
-      return gates_of<Bf16>(src, images, pixels, channels, fc1, fc2, squeezed, gates, stream);
-    case Storage::f32: break;
-  }
-  return gates_of<Tf32>(src, images, pixels, channels, fc1, fc2, squeezed, gates, stream);
+  return with_element(storage, [&](auto element) {
+    return gates_of<decltype(element)>(src, images, pixels, channels, fc1, fc2, squeezed, gates, stream);
+  });
 }
 
 Status gate_and_add(Storage storage, const GateSum& sum, const void* src, const float* gates,
                     const void* residual, void* dst, cudaStream_t stream) {
-  switch (storage) {
-    case Storage::f16: return gate_sum<F16>(sum, src, gates, residual, dst, stream);
-    case Storage::bf16: return gate_sum<Bf16>(sum, src, gates, residual, dst, stream);
-    case Storage::f32: break;
-  }
-  return gate_sum<Tf32>(sum, src, gates, residual, dst, stream);
+  return with_element(storage, [&](auto element) {
+    return gate_sum<decltype(element)>(sum, src, gates, residual, dst, stream);
+  });
 }
 
 }  // namespace adaface::kernels::cuda
