@@ -19,11 +19,12 @@ namespace emulation {
 namespace {
 
 constexpr std::size_t kSharedAlignment = 1024;
-std::atomic<unsigned> schedule{0};
+std::atomic<unsigned> chosen_schedule{0};
 
 void enter(void* argument) {
   auto& thread = *static_cast<Thread*>(argument);
   (*thread.block->body)();
+  if (!thread.products.empty()) stop("a thread ends before its products");
   thread.done = true;
   ++thread.block->events;
   thread.fiber.leave();
@@ -60,9 +61,12 @@ struct Multiprocessor {
       thread.done = false;
       thread.copies.clear();
       thread.groups.clear();
+      thread.is_unfenced = thread.may_multiply = false;
+      thread.products.clear();
+      thread.product_groups.clear();
       thread.fiber.start(enter, &thread);
     }
-    const unsigned seed = schedule;
+    const unsigned seed = schedule();
     std::minstd_rand random(seed);
     std::vector<int> order;
     for (int i = 0; i < block.threads; ++i) order.push_back(seed == 1 ? block.threads - 1 - i : i);
@@ -86,6 +90,13 @@ struct Multiprocessor {
 
 }  // namespace
 
+void stop(const char* wrong) {
+  const Block& block = *self->block;
+  std::fprintf(stderr, "emulated device: %s: thread %d of block (%u, %u, %u)\n", wrong, self->number,
+               block.index.x, block.index.y, block.index.z);
+  std::abort();
+}
+
 void yield() {
   self->fiber.leave();
 }
@@ -102,7 +113,10 @@ void wait(Barrier& barrier, int count) {
 }
 
 void set_schedule(unsigned seed) {
-  schedule = seed;
+  chosen_schedule = seed;
+}
+unsigned schedule() {
+  return chosen_schedule;
 }
 
 void run_grid(dim3 grid, dim3 size, std::size_t shared_bytes, const std::function<void()>& body) {

@@ -36,6 +36,13 @@ struct PendingCopy {
   int bytes, read;  // beyond `read` zeros
 };
 
+// A product of a warpgroup, likewise.
+struct PendingProduct {
+  float* sums;
+  std::uint64_t a, b;
+  int columns, factors;
+};
+
 struct Block;
 
 struct Thread {
@@ -46,6 +53,10 @@ struct Thread {
   bool done = true;
   std::vector<PendingCopy> copies;
   std::vector<std::size_t> groups;  // how many of them each committed group ends with
+  bool is_unfenced = false;         // copies are there that products may not see yet
+  std::vector<PendingProduct> products;
+  std::vector<std::size_t> product_groups;
+  bool may_multiply = false;  // since begin_products()
 };
 
 struct Block {
@@ -53,15 +64,18 @@ struct Block {
   int threads = 0;
   std::byte* shared = nullptr;
   std::size_t shared_bytes = 0;
+  int unfenced = 0;          // threads
   std::uint64_t events = 0;  // arrivals and exits: without one in a whole round, all wait for ever
   Barrier all;
-  Barrier named[16];
   Team warps[32], warpgroups[8];
   const std::function<void()>* body = nullptr;
 };
 
 // The thread that runs.
 inline constinit thread_local Thread* self = nullptr;
+
+// Says what a kernel does wrong, and ends the program.
+[[noreturn]] void stop(const char* wrong);
 
 // Another thread's turn.
 void yield();
@@ -95,8 +109,10 @@ void warpgroup_together(void* mine, Act act) {
 }
 
 // The order in which the threads of a block take turns: 0 ascending, 1 descending, else shuffled with this
-// seed, anew in every round. A result that depends on it is a race.
+// seed, anew in every round. And of streams: 0 as late as possible, 1 at once, else ahead of the host's waits
+// at random. A result that depends on it is a race.
 void set_schedule(unsigned seed);
+unsigned schedule();
 
 // Runs all blocks; `shared_bytes` of shared memory each, filled with bytes that make NaNs.
 void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& body);

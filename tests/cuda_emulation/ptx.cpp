@@ -80,6 +80,8 @@ void multiply_step(Product product, int rows, int columns, const std::uint32_t* 
   }
 }
 
+namespace {
+
 void warpgroup_step(Product product, int columns, std::uint64_t a, std::uint64_t b, float** sums) {
   // Chunks of 16 bytes of a row lie exchanged by the row's number within eight rows of 128 bytes: bits 4 to 6
   // of an address are those it would have, exclusive or bits 7 to 9.
@@ -106,6 +108,35 @@ void warpgroup_step(Product product, int columns, std::uint64_t a, std::uint64_t
   for_each([](float& sum, float& cell) { cell = sum; });
   multiply_step(product, 64, columns, rows, lines, square);
   for_each([](float& sum, float& cell) { sum = cell; });
+}
+
+}  // namespace
+
+void finish_products(std::size_t left) {
+  emulation::Thread* const mine = emulation::self;
+  emulation::warpgroup_together(mine, [left](void** all) {
+    emulation::Thread* threads[128];
+    for (int i = 0; i < 128; ++i) threads[i] = static_cast<emulation::Thread*>(all[i]);
+    const emulation::Thread& first = *threads[0];
+    for (const emulation::Thread* thread : threads)
+      if (thread->product_groups != first.product_groups || thread->products.size() != first.products.size())
+        emulation::stop("threads of a warpgroup differ in their products");
+    if (first.product_groups.size() <= left) return;
+    const std::size_t groups = first.product_groups.size() - left, end = first.product_groups[groups - 1];
+    for (std::size_t p = 0; p < end; ++p) {
+      const emulation::PendingProduct& product = first.products[p];
+      float* sums[128];
+      for (int i = 0; i < 128; ++i) sums[i] = threads[i]->products[p].sums;
+      warpgroup_step(static_cast<Product>(product.factors), product.columns, product.a, product.b, sums);
+    }
+    for (emulation::Thread* thread : threads) {
+      thread->products.erase(thread->products.begin(),
+                             thread->products.begin() + static_cast<std::ptrdiff_t>(end));
+      thread->product_groups.erase(thread->product_groups.begin(),
+                                   thread->product_groups.begin() + static_cast<std::ptrdiff_t>(groups));
+      for (std::size_t& group : thread->product_groups) group -= end;
+    }
+  });
 }
 
 }  // namespace adaface::kernels::cuda::ptx

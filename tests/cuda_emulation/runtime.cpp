@@ -1,79 +1,73 @@
-// Streams are in order and at once: what is enqueued is done on return, unless it is being captured.
+// Devices and their memory.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
-#include <mutex>
-#include <vector>
 
-#include "tests/cuda_emulation/cuda_runtime.h"
+#include "tests/cuda_emulation/device_state.h"
 
-struct CUstream_st {
-  bool capturing = false;
-  std::vector<std::function<void()>> captured;
-};
-struct CUevent_st {
-  std::chrono::steady_clock::time_point when;
-};
-struct CUgraph_st {
-  std::vector<std::function<void()>> work;
-};
-struct CUgraphExec_st {
-  std::vector<std::function<void()>> work;
-};
+using emulation::current_device;
+using emulation::fail;
+using emulation::State;
+using emulation::state;
 
 namespace {
 
-constexpr std::size_t kMostShared = 227 << 10, kDefaultShared = 48 << 10;
+constexpr std::size_t kDefaultShared = 48 << 10;
 
-// $ADAFACE_EMULATED_CAPABILITY: "8.0"; else 9.0, which has every kind of kernel.
-int capability() {
-  const char* text = std::getenv("ADAFACE_EMULATED_CAPABILITY");
-  return text && std::strlen(text) == 3 ? (text[0] - '0') * 10 + (text[2] - '0') : 90;
-}
+struct Capability {
+  int major = 9, minor = 0;
 
-struct DeviceState {
-  std::mutex mutex;
-  int major = capability() / 10, minor = capability() % 10;
-  std::size_t memory = std::size_t{8} << 30, allocated = 0;
-  int allocations_left = -1;
-  std::map<void*, std::size_t> sizes;
-  std::map<const void*, int> shared_limits;
+  // The most that a block may ask for (CUDA programming guide, technical specifications by capability).
+  std::size_t most_shared() const {
+    if (major == 8) return (minor == 0 || minor == 7 ? 163 : 99) << 10;
+    return (major >= 12 ? 99 : 227) << 10;
+  }
 };
-DeviceState& device() {
-  static DeviceState state;
-  return state;
-}
-thread_local cudaError_t last_error = cudaSuccess;
 
-cudaError_t fail(cudaError_t error) {
-  return last_error = error;
+// $ADAFACE_EMULATED_CAPABILITY, such as "8.0"; else 9.0, which has every kind of kernel.
+Capability capability() {
+  Capability c;
+  const char* const text = std::getenv("ADAFACE_EMULATED_CAPABILITY");
+  if (text && std::sscanf(text, "%d.%d", &c.major, &c.minor) != 2) {
+    std::fprintf(stderr, "ADAFACE_EMULATED_CAPABILITY=%s, expected two numbers, such as 8.0\n", text);
+    std::abort();
+  }
+  return c;
 }
 
-cudaError_t allocate(void** memory, std::size_t bytes) {
-  DeviceState& d = device();
-  const std::lock_guard lock(d.mutex);
-  if (d.allocations_left == 0 || bytes > d.memory - d.allocated) return fail(cudaErrorMemoryAllocation);
-  if (d.allocations_left > 0) --d.allocations_left;
+cudaError_t allocate(void** memory, std::size_t bytes, bool is_pinned) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  if (emulation::captures > 0) return fail(cudaErrorStreamCaptureUnsupported);
+  ++s.uses[current_device];
+  std::size_t& allocated = s.allocated[current_device];
+  if (s.allocations_left == 0 || allocated > s.memory || bytes > s.memory - allocated)
+    return fail(cudaErrorMemoryAllocation);
+  if (s.allocations_left > 0) --s.allocations_left;
   // Not a byte more: AddressSanitizer sees what lies beyond.
   if (::posix_memalign(memory, 256, std::max<std::size_t>(bytes, 1)) != 0)
     return fail(cudaErrorMemoryAllocation);
   std::memset(*memory, 0xFF, bytes);
-  d.sizes[*memory] = bytes;
-  d.allocated += bytes;
+  s.allocations[static_cast<const std::byte*>(*memory)] = {bytes, current_device, is_pinned};
+  allocated += bytes;
   return cudaSuccess;
 }
 
-cudaError_t release(void* memory) {
+// Waits for the device, as CUDA does. Stricter than CUDA in that the memory's device has to be current: else
+// the one that is gets a context, if it has none.
+cudaError_t release(void* memory, bool is_pinned) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  ++s.uses[current_device];
   if (!memory) return cudaSuccess;
-  DeviceState& d = device();
-  const std::lock_guard lock(d.mutex);
-  const auto at = d.sizes.find(memory);
-  if (at == d.sizes.end()) return fail(cudaErrorInvalidValue);
-  d.allocated -= at->second;
-  d.sizes.erase(at);
+  if (emulation::captures > 0) return fail(cudaErrorStreamCaptureUnsupported);
+  const auto at = s.allocations.find(static_cast<const std::byte*>(memory));
+  if (at == s.allocations.end() || at->second.is_pinned != is_pinned || at->second.device != current_device)
+    return fail(cudaErrorInvalidValue);
+  emulation::run_out(current_device);
+  s.allocated[current_device] -= at->second.bytes;
+  s.allocations.erase(at);
   std::free(memory);
   return cudaSuccess;
 }
@@ -82,26 +76,35 @@ cudaError_t release(void* memory) {
 
 namespace emulation {
 
-void enqueue(cudaStream_t stream, std::function<void()> work) {
-  if (stream && stream->capturing)
-    stream->captured.push_back(std::move(work));
-  else
-    work();
+const Allocation* State::find(const void* at, std::size_t bytes) const {
+  const auto* const first = static_cast<const std::byte*>(at);
+  auto next = allocations.upper_bound(first);
+  if (next == allocations.begin()) return nullptr;
+  const auto& [begin, allocation] = *--next;
+  return first + bytes <= begin + allocation.bytes ? &allocation : nullptr;
+}
+
+// Never destroyed: what is static in a program may outlive it.
+State& state() {
+  static State& only = *new State;
+  return only;
 }
 
 cudaError_t set_shared_limit(const void* kernel, int bytes) {
-  if (bytes < 0 || static_cast<std::size_t>(bytes) > kMostShared) return fail(cudaErrorInvalidValue);
-  const std::lock_guard lock(device().mutex);
-  device().shared_limits[kernel] = bytes;
+  if (bytes < 0 || static_cast<std::size_t>(bytes) > capability().most_shared())
+    return fail(cudaErrorInvalidValue);
+  const std::lock_guard lock(state().mutex);
+  ++state().uses[current_device];
+  state().shared_limits[{current_device, kernel}] = bytes;
   return cudaSuccess;
 }
 
 cudaError_t check_launch(const void* kernel, const cudaLaunchConfig_t& c) {
   std::size_t limit = kDefaultShared;
   {
-    const std::lock_guard lock(device().mutex);
-    if (const auto at = device().shared_limits.find(kernel); at != device().shared_limits.end())
-      limit = static_cast<std::size_t>(at->second);
+    const std::lock_guard lock(state().mutex);
+    const auto at = state().shared_limits.find({current_device, kernel});
+    if (at != state().shared_limits.end()) limit = static_cast<std::size_t>(at->second);
   }
   const auto within = [](const dim3& d, unsigned x, unsigned y, unsigned z) {
     return d.x >= 1 && d.y >= 1 && d.z >= 1 && d.x <= x && d.y <= y && d.z <= z;
@@ -113,13 +116,20 @@ cudaError_t check_launch(const void* kernel, const cudaLaunchConfig_t& c) {
 }
 
 void set_memory(std::size_t bytes) {
-  device().memory = bytes;
+  const std::lock_guard lock(state().mutex);
+  state().memory = bytes;
 }
 void fail_allocation(int after) {
-  device().allocations_left = after;
+  const std::lock_guard lock(state().mutex);
+  state().allocations_left = after;
 }
-std::size_t allocated() {
-  return device().allocated;
+std::size_t allocated(int device) {
+  const std::lock_guard lock(state().mutex);
+  return state().allocated[device];
+}
+std::size_t uses(int device) {
+  const std::lock_guard lock(state().mutex);
+  return state().uses[device];
 }
 
 }  // namespace emulation
@@ -132,7 +142,9 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
-    case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
+    case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";
+    case cudaErrorNotReady: return "cudaErrorNotReady";
+    case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
   }
   return "cudaErrorUnknown";
 }
@@ -140,41 +152,32 @@ const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaErrorMemoryAllocation ? "out of memory" : "emulated failure";
 }
 cudaError_t cudaGetLastError() {
-  return std::exchange(last_error, cudaSuccess);
-}
-cudaError_t cudaPeekAtLastError() {
-  return last_error;
+  return std::exchange(emulation::last_error, cudaSuccess);
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = State::kDevices;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int number) {
-  return number == 0 ? cudaSuccess : fail(cudaErrorInvalidDevice);
+  if (number < 0 || number >= State::kDevices) return fail(cudaErrorInvalidDevice);
+  current_device = number;
+  return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* number) {
-  *number = 0;
+  *number = current_device;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int number) {
-  if (number != 0) return fail(cudaErrorInvalidDevice);
+  if (number < 0 || number >= State::kDevices) return fail(cudaErrorInvalidDevice);
+  const Capability of = capability();
   *properties = {};
   std::strcpy(properties->name, "emulated device");
-  properties->totalGlobalMem = device().memory;
-  properties->major = device().major;
-  properties->minor = device().minor;
+  properties->totalGlobalMem = state().memory;
+  properties->major = of.major;
+  properties->minor = of.minor;
   properties->multiProcessorCount = 132;
-  properties->sharedMemPerBlockOptin = kMostShared;
   properties->l2CacheSize = 50 << 20;
-  return cudaSuccess;
-}
-cudaError_t cudaDeviceSynchronize() {
-  return cudaSuccess;
-}
-cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
-  *total = device().memory;
-  *free = device().memory - device().allocated;
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -187,93 +190,14 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
-  return allocate(memory, bytes);
+  return allocate(memory, bytes, false);
 }
 cudaError_t cudaFree(void* memory) {
-  return release(memory);
+  return release(memory, false);
 }
 cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) {
-  return allocate(memory, bytes);
+  return allocate(memory, bytes, true);
 }
 cudaError_t cudaFreeHost(void* memory) {
-  return release(memory);
-}
-cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaMemcpyKind,
-                            cudaStream_t stream) {
-  emulation::enqueue(stream, [=] { std::memcpy(dst, src, bytes); });
-  return cudaSuccess;
-}
-cudaError_t cudaMemcpy2DAsync(void* dst, std::size_t dst_pitch, const void* src, std::size_t src_pitch,
-                              std::size_t width, std::size_t height, cudaMemcpyKind, cudaStream_t stream) {
-  emulation::enqueue(stream, [=] {
-    for (std::size_t y = 0; y < height; ++y)
-      std::memcpy(static_cast<char*>(dst) + y * dst_pitch, static_cast<const char*>(src) + y * src_pitch,
-                  width);
-  });
-  return cudaSuccess;
-}
-cudaError_t cudaMemsetAsync(void* dst, int value, std::size_t bytes, cudaStream_t stream) {
-  emulation::enqueue(stream, [=] { std::memset(dst, value, bytes); });
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new CUstream_st;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete stream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  return cudaSuccess;
-}
-// Everything before it is done.
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
-  return cudaSuccess;
-}
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new CUevent_st;
-  return cudaSuccess;
-}
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  emulation::enqueue(stream, [=] { event->when = std::chrono::steady_clock::now(); });
-  return cudaSuccess;
-}
-cudaError_t cudaEventSynchronize(cudaEvent_t) {
-  return cudaSuccess;
-}
-cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
-  *ms = std::chrono::duration<float, std::milli>(to->when - from->when).count();
-  return cudaSuccess;
-}
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  stream->capturing = true;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  stream->capturing = false;
-  *graph = new CUgraph_st{std::move(stream->captured)};
-  stream->captured.clear();
-  return cudaSuccess;
-}
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  delete graph;
-  return cudaSuccess;
-}
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
-  *executable = new CUgraphExec_st{graph->work};
-  return cudaSuccess;
-}
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
-  delete executable;
-  return cudaSuccess;
-}
-cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
-  for (const auto& work : executable->work) work();
-  return cudaSuccess;
+  return release(memory, true);
 }

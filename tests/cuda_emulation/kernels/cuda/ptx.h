@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "tests/cuda_emulation/cuda_runtime.h"
 
@@ -40,9 +41,11 @@ inline float2 unpack_bf16(std::uint32_t pair) {
 }
 
 // ---- Asynchronous copies --------------------------------------------------------------------------
-// They happen when they are waited for, so that a read that does not wait finds something else.
+// They happen when they are waited for, and what they go to is lost when they are asked for: a read that does
+// not wait, and a copy that does not wait for a read, find NaNs.
 
 inline void copy_async(void* shared, const void* global, int read) {
+  std::memset(shared, 0xFF, 16);
   emulation::self->copies.push_back({shared, global, 16, read});
 }
 inline void copy_async_streaming(void* shared, const void* global, int read) {
@@ -56,6 +59,7 @@ void wait_for_copies() {
   emulation::Thread& thread = *emulation::self;
   if (thread.groups.size() <= static_cast<std::size_t>(kGroups)) return;
   const std::size_t groups = thread.groups.size() - kGroups, end = thread.groups[groups - 1];
+  if (end > 0 && !std::exchange(thread.is_unfenced, true)) ++thread.block->unfenced;
   for (std::size_t i = 0; i < end; ++i) {
     const emulation::PendingCopy& copy = thread.copies[i];
     if (copy.read > 0) std::memcpy(copy.dst, copy.src, static_cast<std::size_t>(copy.read));
@@ -118,13 +122,26 @@ void multiply(float (&sums)[4], const std::uint32_t (&a)[4], const std::uint32_t
 
 // ---- Warpgroup products (compute capability 9.0) ----------------------------------------------------
 
-inline void fence_shared_for_products() {}
-inline void begin_products() {}
-inline void commit_products() {}
-template <int kGroups>
-void wait_for_products() {}
+// They happen when they are waited for, like copies: what they read must not change until then, and no copy
+// of any thread of the block may be there that its thread has not fenced.
 
-void warpgroup_step(Product product, int columns, std::uint64_t a, std::uint64_t b, float** sums);
+inline void fence_shared_for_products() {
+  if (std::exchange(emulation::self->is_unfenced, false)) --emulation::self->block->unfenced;
+}
+inline void begin_products() {
+  emulation::self->may_multiply = true;
+}
+inline void commit_products() {
+  emulation::self->product_groups.push_back(emulation::self->products.size());
+  emulation::self->may_multiply = false;
+}
+
+// All groups but the `left` newest, of the whole warpgroup.
+void finish_products(std::size_t left);
+template <int kGroups>
+void wait_for_products() {
+  finish_products(kGroups);
+}
 
 // A matrix in shared memory of rows of 128 bytes, swizzled; `shared` is where it, or a step of 32 bytes,
 // begins.
@@ -138,16 +155,10 @@ inline std::uint64_t along(std::uint64_t matrix, int bytes) {
 
 template <Product kProduct, int kColumns>
 void multiply_warpgroup(float (&sums)[kColumns / 2], std::uint64_t a, std::uint64_t b) {
-  struct Item {
-    float* sums;
-    std::uint64_t a, b;
-  } item{sums, a, b};
-  emulation::warpgroup_together(&item, [](void** all) {
-    float* of_threads[128];
-    for (int i = 0; i < 128; ++i) of_threads[i] = static_cast<Item*>(all[i])->sums;
-    const auto& first = *static_cast<Item*>(all[0]);
-    warpgroup_step(kProduct, kColumns, first.a, first.b, of_threads);
-  });
+  emulation::Thread& thread = *emulation::self;
+  if (!thread.may_multiply) emulation::stop("a product before begin_products()");
+  if (thread.block->unfenced > 0) emulation::stop("a product before fence_shared_for_products()");
+  thread.products.push_back({sums, a, b, kColumns, static_cast<int>(kProduct)});
 }
 
 // ---- Launches that overlap ----------------------------------------------------------------------------

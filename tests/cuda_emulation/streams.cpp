@@ -1,0 +1,249 @@
+// Streams as late as possible: what is enqueued waits until the host waits for it, and then no more runs than
+// that. Where a wait is missing, results are not there, or a copy reads what the host has written since.
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <vector>
+
+#include "tests/cuda_emulation/device_state.h"
+
+using emulation::current_device;
+using emulation::fail;
+using emulation::state;
+using Work = std::function<void()>;
+
+struct CUstream_st {
+  explicit CUstream_st(int of) : device(of) {}
+
+  int device;
+  bool is_capturing = false;
+  std::vector<Work> captured;
+  std::deque<Work> queue;
+  std::uint64_t asked = 0, done = 0;  // how many
+};
+
+namespace {
+
+// A place in a stream: behind what had been asked for.
+struct Mark {
+  std::shared_ptr<CUstream_st> stream;
+  std::uint64_t position = 0;
+  bool is_reached() const { return !stream || stream->done >= position; }
+};
+
+}  // namespace
+
+struct CUevent_st {
+  int device;
+  Mark mark;  // where it was recorded last
+  std::shared_ptr<std::chrono::steady_clock::time_point> when;
+};
+struct CUgraph_st {
+  std::vector<Work> work;
+};
+struct CUgraphExec_st {
+  int device;
+  std::shared_ptr<const std::vector<Work>> work;
+};
+
+namespace {
+
+void run_until(const Mark& mark) {
+  while (!mark.is_reached()) {
+    const Work work = std::move(mark.stream->queue.front());
+    mark.stream->queue.pop_front();
+    work();  // which may run other streams, as far as this one waits for them
+    ++mark.stream->done;
+  }
+}
+
+Mark end_of(const std::shared_ptr<CUstream_st>& stream) {
+  return {stream, stream->asked};
+}
+
+std::shared_ptr<CUstream_st> find(cudaStream_t stream) {
+  const auto at = state().streams.find(stream);
+  return at == state().streams.end() ? nullptr : at->second;
+}
+
+// Of a schedule that is not "as late as possible": all of it at once, or some of some streams.
+void run_ahead(const std::shared_ptr<CUstream_st>& stream) {
+  const unsigned schedule = emulation::schedule();
+  if (schedule == 1) run_until(end_of(stream));
+  if (schedule <= 1) return;
+  auto& random = state().random;
+  while (random() % 2 == 0) {
+    auto at = state().streams.begin();
+    std::advance(at, random() % state().streams.size());
+    const std::shared_ptr<CUstream_st> some = at->second;
+    if (some->done < some->asked) run_until({some, some->done + 1});
+  }
+}
+
+// With the state's mutex.
+cudaError_t add(const std::shared_ptr<CUstream_st>& stream, Work work) {
+  if (!stream) return fail(cudaErrorInvalidResourceHandle);
+  if (stream->is_capturing) {
+    stream->captured.push_back(std::move(work));
+    return cudaSuccess;
+  }
+  stream->queue.push_back(std::move(work));
+  ++stream->asked;
+  run_ahead(stream);
+  return cudaSuccess;
+}
+
+}  // namespace
+
+namespace emulation {
+
+cudaError_t launch(cudaStream_t stream, std::function<void()> grid) {
+  const std::lock_guard lock(state().mutex);
+  const auto to = find(stream);
+  // A launch is the current device's.
+  if (!to || to->device != current_device) return fail(cudaErrorInvalidResourceHandle);
+  ++state().uses[to->device];
+  return add(to, std::move(grid));
+}
+
+void run_out(int device) {
+  std::vector<Mark> ends;
+  for (const auto& [handle, stream] : state().streams)
+    if (stream->device == device) ends.push_back(end_of(stream));
+  for (const Mark& end : ends) run_until(end);
+}
+
+}  // namespace emulation
+
+// From memory of the host that is not pinned the copy has what lies there now: it is staged. To such memory
+// it may come as late as to pinned memory.
+cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  const std::lock_guard lock(state().mutex);
+  const auto to = find(stream);
+  if (!to) return fail(cudaErrorInvalidResourceHandle);
+  if (bytes == 0) return cudaSuccess;
+  const emulation::Allocation *const at_dst = state().find(dst, bytes), *const at_src =
+                                                                            state().find(src, bytes);
+  const auto is_there = [&](const emulation::Allocation* at, bool on_device) {
+    return on_device ? at && !at->is_pinned && at->device == to->device : !at || at->is_pinned;
+  };
+  if (!is_there(at_dst, kind != cudaMemcpyDeviceToHost) || !is_there(at_src, kind != cudaMemcpyHostToDevice))
+    return fail(cudaErrorInvalidValue);
+  if (at_src) return add(to, [=] { std::memcpy(dst, src, bytes); });
+  if (to->is_capturing) return fail(cudaErrorStreamCaptureUnsupported);
+  const auto* const from = static_cast<const std::byte*>(src);
+  return add(to, [dst, staged = std::vector<std::byte>(from, from + bytes)] {
+    std::memcpy(dst, staged.data(), staged.size());
+  });
+}
+
+cudaError_t cudaMemsetAsync(void* dst, int value, std::size_t bytes, cudaStream_t stream) {
+  const std::lock_guard lock(state().mutex);
+  if (bytes == 0) return cudaSuccess;
+  const emulation::Allocation* const at = state().find(dst, bytes);
+  if (!at || at->is_pinned) return fail(cudaErrorInvalidValue);
+  return add(find(stream), [=] { std::memset(dst, value, bytes); });
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  const std::lock_guard lock(state().mutex);
+  ++state().uses[current_device];
+  const auto made = std::make_shared<CUstream_st>(current_device);
+  state().streams[made.get()] = made;
+  *stream = made.get();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const std::lock_guard lock(state().mutex);
+  const auto known = find(stream);
+  if (!known || known->device != current_device) return fail(cudaErrorInvalidResourceHandle);
+  run_until(end_of(known));
+  state().streams.erase(stream);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const std::lock_guard lock(state().mutex);
+  const auto known = find(stream);
+  if (!known) return fail(cudaErrorInvalidResourceHandle);
+  if (known->is_capturing) return fail(cudaErrorStreamCaptureUnsupported);
+  run_until(end_of(known));
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const std::lock_guard lock(state().mutex);
+  return add(find(stream), [mark = event->mark] { run_until(mark); });
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  const std::lock_guard lock(state().mutex);
+  ++state().uses[current_device];
+  *event = new CUevent_st{current_device, {}, std::make_shared<std::chrono::steady_clock::time_point>()};
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const std::lock_guard lock(state().mutex);
+  if (!event || event->device != current_device) return fail(cudaErrorInvalidResourceHandle);
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const std::lock_guard lock(state().mutex);
+  const auto to = find(stream);
+  if (!to || to->device != event->device) return fail(cudaErrorInvalidResourceHandle);
+  if (to->is_capturing) return fail(cudaErrorStreamCaptureUnsupported);
+  event->mark = {to, to->asked + 1};
+  return add(to, [when = event->when] { *when = std::chrono::steady_clock::now(); });
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const std::lock_guard lock(state().mutex);
+  run_until(event->mark);
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
+  const std::lock_guard lock(state().mutex);
+  if (!from->mark.stream || !to->mark.stream || from->device != to->device)
+    return fail(cudaErrorInvalidResourceHandle);
+  if (!from->mark.is_reached() || !to->mark.is_reached()) return fail(cudaErrorNotReady);
+  *ms = std::chrono::duration<float, std::milli>(*to->when - *from->when).count();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const std::lock_guard lock(state().mutex);
+  const auto known = find(stream);
+  if (!known) return fail(cudaErrorInvalidResourceHandle);
+  known->is_capturing = true;
+  ++emulation::captures;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const std::lock_guard lock(state().mutex);
+  const auto known = find(stream);
+  if (!known || !known->is_capturing) return fail(cudaErrorInvalidResourceHandle);
+  known->is_capturing = false;
+  --emulation::captures;
+  *graph = new CUgraph_st{std::exchange(known->captured, {})};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = new CUgraphExec_st{current_device, std::make_shared<const std::vector<Work>>(graph->work)};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  if (executable->device != current_device) return fail(cudaErrorInvalidResourceHandle);
+  delete executable;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  const std::lock_guard lock(state().mutex);
+  const auto to = find(stream);
+  if (!to || to->device != executable->device) return fail(cudaErrorInvalidResourceHandle);
+  return add(to, [all = executable->work] {
+    for (const Work& work : *all) work();
+  });
+}
