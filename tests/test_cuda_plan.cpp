@@ -161,6 +161,8 @@ TEST_CASE("many images at once, in both places, from the host and on the device"
     for (int k = 0; k < 24; ++k) square += static_cast<double>(result.units[k]) * result.units[k];
     CHECK(square == doctest::Approx(1).epsilon(1e-6));
   }
+  // Of what was given, not of what lay there.
+  CHECK(std::ranges::adjacent_find(norms) == norms.end());
   const auto check = [&](const CudaSession::Result& result, int images) {
     for (int i = 0; i < images; ++i) {
       CHECK(result.norms[i] == doctest::Approx(norms[static_cast<std::size_t>(i)]).epsilon(2e-3));
