@@ -34,10 +34,16 @@ int capability() {
   return text && std::strlen(text) == 3 ? (text[0] - '0') * 10 + (text[2] - '0') : 90;
 }
 
+// $ADAFACE_EMULATED_MEMORY, in bytes; else 8 GiB.
+std::size_t memory_bytes() {
+  const char* text = std::getenv("ADAFACE_EMULATED_MEMORY");
+  return text ? std::strtoull(text, nullptr, 10) : std::size_t{8} << 30;
+}
+
 struct DeviceState {
   std::mutex mutex;
   int major = capability() / 10, minor = capability() % 10;
-  std::size_t memory = std::size_t{8} << 30, allocated = 0;
+  std::size_t memory = memory_bytes(), allocated = 0;
   int allocations_left = -1;
   std::map<void*, std::size_t> sizes;
   std::map<const void*, int> shared_limits;
