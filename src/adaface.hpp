@@ -435,6 +435,10 @@ struct EngineOptions {
   Device device{};                       // of both; replaces detection.device
 };
 
+// Of the faces found in a picture, in descending score, those that are to be embedded. It may throw, and the
+// call throws the same; it must not use the session.
+using FaceChoice = std::function<std::vector<Face>(std::vector<Face> found)>;
+
 class ADAFACE_API Engine {
  public:
   explicit Engine(const EngineOptions& options);
@@ -446,6 +450,8 @@ class ADAFACE_API Engine {
 
   // Detects, selects, aligns, embeds. Faces in descending score.
   std::vector<EmbeddedFace> analyze(const ImageView& image);
+  // With a choice of the caller's in place of options.faces, and in its order; an empty function: all.
+  std::vector<EmbeddedFace> analyze(const ImageView& image, const FaceChoice& choose);
 
   // Replaces what detector() and embedder() report to: detection is the first half of a call to analyze.
   void on_progress(ProgressFunction function);

@@ -65,7 +65,14 @@ std::vector<Embedding> embed_faces(Engine& engine, const ImageView& image, std::
 }
 
 std::vector<EmbeddedFace> Engine::analyze(const ImageView& image) {
-  const std::vector<Face> faces = select_faces(session_->detector.detect(image), session_->options.faces);
+  const FaceSelection selection = session_->options.faces;
+  return analyze(image,
+                 [selection](std::vector<Face> found) { return select_faces(std::move(found), selection); });
+}
+
+std::vector<EmbeddedFace> Engine::analyze(const ImageView& image, const FaceChoice& choose) {
+  std::vector<Face> faces = session_->detector.detect(image);
+  if (choose) faces = choose(std::move(faces));
   const std::vector<Embedding> embeddings =
       embed_faces(*this, image, faces, session_->options.detection.mode);
   std::vector<EmbeddedFace> result;

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 
 #include "src/adaface.hpp"
 #include "tests/program.h"
@@ -70,6 +71,30 @@ TEST_CASE("adaface detect on a device finds the CPU's faces") {
   for (std::size_t i = 0; i < found.size(); ++i)
     for (std::size_t k = 0; k < 4; ++k)
       CHECK(std::abs(found[i]["box"][k].get<double>() - expected[i]["box"][k].get<double>()) < 0.1);
+}
+
+TEST_CASE("where the device has memory for one worker, one does the work of all") {
+  if (!std::getenv("LD_PRELOAD")) return;  // memory is the emulated device's
+  const fs::path crops = fixture().directory("few");
+  for (int i = 0; i < 3; ++i) write_image(crops / (std::to_string(i) + ".png"), Image(kCropSize, kCropSize));
+  const auto embed = [&](const char* threads, std::size_t mebibytes) {
+    return fixture().adaface({"embed", crops.string(), "--aligned", "--json", "--device", "cuda",
+                              "--precision", "f16", "--threads", threads},
+                             "ADAFACE_EMULATED_MEMORY=" + std::to_string(mebibytes << 20));
+  };
+  // Of whole crops a session takes its memory when it is made. Weights of ir_18 in 16 bits are 48 MB; a
+  // session's memory is more than a step.
+  std::size_t mebibytes = 32;
+  Result one = embed("1", mebibytes);
+  CHECK(one.code == 3);
+  CHECK_CONTAINS(one.err, "out of memory");
+  CHECK(embed("3", mebibytes).code == 3);
+  while (one.code != 0 && mebibytes < 1024) one = embed("1", mebibytes += 4);
+  REQUIRE(one.code == 0);
+  const Result three = embed("3", mebibytes);
+  CHECK(three.err == "");
+  CHECK(three.code == 0);
+  CHECK(three.out == one.out);
 }
 
 TEST_CASE("a device that is not there is a wrong option, one that is stands in --version") {

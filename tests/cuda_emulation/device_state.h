@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,12 +19,18 @@ struct Allocation {
   bool is_pinned;  // of the host
 };
 
+// $ADAFACE_EMULATED_MEMORY, in bytes; else 8 GiB.
+inline std::size_t memory_bytes() {
+  const char* text = std::getenv("ADAFACE_EMULATED_MEMORY");
+  return text ? std::strtoull(text, nullptr, 10) : std::size_t{8} << 30;
+}
+
 struct State {
   static constexpr int kDevices = 2;
 
   // Held by every call of the runtime, while it runs work for its caller as well.
   std::mutex mutex;
-  std::size_t memory = std::size_t{8} << 30;  // of each device
+  std::size_t memory = memory_bytes();  // of each device
   int allocations_left = -1;
   std::size_t allocated[kDevices] = {};
   std::size_t uses[kDevices] = {};

@@ -60,7 +60,7 @@ int run(const Arguments& arguments) {
     }
   };
   failed +=
-      for_each_input<Aligned>(inputs, arguments.thread_count(), !arguments.quiet, make_worker, work, take);
+      for_each_input<Aligned>(inputs, arguments.parallelism(), !arguments.quiet, make_worker, work, take);
   return failed == 0 ? kDone : kSomeInputsFailed;
 }
 

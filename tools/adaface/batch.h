@@ -15,17 +15,19 @@
 
 #include "src/adaface.hpp"
 #include "tools/adaface/inputs.h"
+#include "tools/adaface/options.h"
 #include "tools/adaface/progress.h"
 
 namespace adaface::cli {
 
-// `make_worker(threads)` gives what one thread works with; `work(worker, input)` one result, or throws
+// `make_worker(threads)` gives what one thread works with, or throws MemoryError, which stops the call only
+// where there is no other worker; `work(worker, input)` one result, or throws
 // adaface::Error, which becomes that input's Failure; `take(input, result, failure)` runs on the calling
 // thread in input order, with one of the two null. Returns how many failed. At most a few results a thread
 // wait for their turn.
 template <typename Result, typename MakeWorker, typename Work, typename Take>
-int for_each_input(const std::vector<Input>& inputs, int threads, bool show_progress, MakeWorker make_worker,
-                   Work work, Take take) {
+int for_each_input(const std::vector<Input>& inputs, const Parallelism& parallelism, bool show_progress,
+                   MakeWorker make_worker, Work work, Take take) {
   struct Outcome {
     std::optional<Result> result;
     std::optional<Failure> failure;
@@ -54,9 +56,10 @@ int for_each_input(const std::vector<Input>& inputs, int threads, bool show_prog
     progress.update(i + 1);
   };
 
-  const std::size_t workers = std::min<std::size_t>(static_cast<std::size_t>(threads), inputs.size());
+  const std::size_t workers =
+      std::min<std::size_t>(static_cast<std::size_t>(parallelism.workers), inputs.size());
   if (workers <= 1) {
-    auto worker = make_worker(threads);
+    auto worker = make_worker(parallelism.threads);
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       Outcome outcome = attempt(worker, inputs[i]);
       deliver(i, outcome);
@@ -71,16 +74,36 @@ int for_each_input(const std::vector<Input>& inputs, int threads, bool show_prog
   bool stop = false;
   std::exception_ptr defect;
   const std::size_t ahead = 4 * workers;
+  // Threads that have a worker, or may still get one. Of those for whose workers there is no memory the last
+  // tries once more, alone: what the others had taken is free again.
+  std::size_t active = 0;
+  std::exception_ptr short_of_memory;
+  const auto leave = [&](std::exception_ptr reason) {
+    const std::lock_guard lock(mutex);
+    if (active == 1) return false;
+    --active;
+    short_of_memory = reason;
+    return true;
+  };
+  const auto make = [&]() -> std::optional<decltype(make_worker(1))> {
+    try {
+      return make_worker(1);
+    } catch (const MemoryError&) {
+      if (leave(std::current_exception())) return std::nullopt;
+    }
+    return make_worker(1);
+  };
   const auto labour = [&] {
     try {
-      auto worker = make_worker(1);
+      auto worker = make();
+      if (!worker) return;
       while (true) {
         std::unique_lock lock(mutex);
         changed.wait(lock, [&] { return stop || next >= inputs.size() || next < delivered + ahead; });
         if (stop || next >= inputs.size()) return;
         const std::size_t i = next++;
         lock.unlock();
-        Outcome outcome = attempt(worker, inputs[i]);
+        Outcome outcome = attempt(*worker, inputs[i]);
         lock.lock();
         ready.emplace(i, std::move(outcome));
         changed.notify_all();
@@ -94,10 +117,14 @@ int for_each_input(const std::vector<Input>& inputs, int threads, bool show_prog
   };
   std::vector<std::thread> pool;
   pool.reserve(workers);
+  active = workers;
   try {
     while (pool.size() < workers) pool.emplace_back(labour);
   } catch (const std::system_error&) {
     if (pool.empty()) throw;
+    const std::lock_guard lock(mutex);
+    active -= workers - pool.size();
+    if (active == 0) defect = short_of_memory;
     // The system has no more threads to give: go on with those that started.
   }
   std::exception_ptr thrown;

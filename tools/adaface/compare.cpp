@@ -67,7 +67,7 @@ int run(const Options& options) {
     }
   };
   const int failed =
-      for_each_input<Embedded>(inputs, options.thread_count(), !options.quiet, make_worker, work, take);
+      for_each_input<Embedded>(inputs, options.parallelism(), !options.quiet, make_worker, work, take);
   options.json ? print_json(rows) : print_matrix(rows);
   return failed == 0 ? kDone : kSomeInputsFailed;
 }

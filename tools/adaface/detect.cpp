@@ -84,8 +84,7 @@ int run(const Arguments& arguments) {
       ++failed;
     }
   };
-  failed +=
-      for_each_input<Found>(inputs, arguments.thread_count(), !arguments.quiet, make_worker, work, take);
+  failed += for_each_input<Found>(inputs, arguments.parallelism(), !arguments.quiet, make_worker, work, take);
   return failed == 0 ? kDone : kSomeInputsFailed;
 }
 

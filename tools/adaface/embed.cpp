@@ -75,7 +75,7 @@ int run(const Arguments& arguments) {
       rows.insert(rows.end(), embedded->embeddings.begin(), embedded->embeddings.end());
   };
   const int failed =
-      for_each_input<Embedded>(inputs, arguments.thread_count(), !arguments.quiet, make_worker, work, take);
+      for_each_input<Embedded>(inputs, arguments.parallelism(), !arguments.quiet, make_worker, work, take);
   if (!arguments.npy.empty()) write_npy(arguments.npy, rows);
   return failed == 0 ? kDone : kSomeInputsFailed;
 }

@@ -52,48 +52,60 @@ class FaceEmbedder {
   // `detector` is null where pictures are aligned crops. `flip`: each crop is fused with its mirror image.
   FaceEmbedder(const Weights& model, const Weights* detector, const Options& options, int threads,
                bool flip = false)
-      : options_(options), embedder_(make_embedder(model, options, threads)), flip_(flip) {
-    if (detector) detector_ = make_detector(*detector, options, threads);
+      : options_(options), flip_(flip) {
+    if (detector)
+      engine_ = make_engine(model, *detector, options, threads);
+    else
+      embedder_ = make_embedder(model, options, threads);
   }
 
   Embedded embed(const Input& input, FaceSelection selection) {
     const Image image = read_picture(input, options_);
-    if (detector_) return embed(image, selection);
+    if (engine_) return embed(image, selection);
     if (image.width() != kCropSize || image.height() != kCropSize)
       throw Error(ErrorCode::invalid_argument,
                   printable(input.path) + ": is " + std::to_string(image.width()) + "x" +
                       std::to_string(image.height()) + ", --aligned expects 112x112");
     const ImageView crop = image;
-    return {image.width(), image.height(), {}, embed_crops({&crop, 1})};
+    return {image.width(), image.height(), {}, embed_crops(*embedder_, {&crop, 1})};
   }
 
   // Only with a detector.
   Embedded embed(const Image& image, FaceSelection selection) {
     Embedded result{image.width(), image.height(), {}, {}};
-    result.faces = select_faces(detector_->detect(image), selection);
-    std::vector<Image> crops;
-    for (const Face& face : result.faces)
-      crops.push_back(align_face(image, face.landmarks, options_.detection_mode()));
-    const std::vector<ImageView> views(crops.begin(), crops.end());
-    result.embeddings = embed_crops(views);
+    const auto choose = [&](std::vector<Face> found) { return select_faces(std::move(found), selection); };
+    if (flip_) {
+      // The engine does not hand out the crops that would have to be mirrored.
+      result.faces = choose(engine_->detector().detect(image));
+      std::vector<Image> crops;
+      for (const Face& face : result.faces)
+        crops.push_back(align_face(image, face.landmarks, options_.detection_mode()));
+      const std::vector<ImageView> views(crops.begin(), crops.end());
+      result.embeddings = embed_crops(engine_->embedder(), views);
+      return result;
+    }
+    for (const EmbeddedFace& face : engine_->analyze(image, choose)) {
+      result.faces.push_back(face.face);
+      result.embeddings.push_back(face.embedding);
+    }
     return result;
   }
 
  private:
-  std::vector<Embedding> embed_crops(std::span<const ImageView> crops) {
-    std::vector<Embedding> embeddings = embedder_.embed(crops);
+  std::vector<Embedding> embed_crops(Embedder& embedder, std::span<const ImageView> crops) const {
+    std::vector<Embedding> embeddings = embedder.embed(crops);
     if (!flip_) return embeddings;
     std::vector<Image> images;
     for (const ImageView& crop : crops) images.push_back(mirrored(crop));
     const std::vector<ImageView> views(images.begin(), images.end());
-    const std::vector<Embedding> flipped = embedder_.embed(views);
+    const std::vector<Embedding> flipped = embedder.embed(views);
     for (std::size_t i = 0; i < embeddings.size(); ++i) embeddings[i] = fused(embeddings[i], flipped[i]);
     return embeddings;
   }
 
   const Options& options_;
-  std::optional<Detector> detector_;
-  Embedder embedder_;
+  std::optional<Engine> engine_;      // with a detector
+  std::optional<Embedder> embedder_;  // without
   bool flip_;
 };
 

@@ -197,7 +197,7 @@ int run(const EnrollOptions& options) {
     tally.failed.emplace_back(input.path, failure->message);
     report(input, *failure, options.json);
   };
-  for_each_input<Examined>(inputs, options.thread_count(), !options.quiet, make_worker, work, take);
+  for_each_input<Examined>(inputs, options.parallelism(), !options.quiet, make_worker, work, take);
   writer.commit();
 
   tally.vanished = known.vanished();

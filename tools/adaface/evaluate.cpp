@@ -64,7 +64,7 @@ Photographs embed_all(const Arguments& arguments, const PairList& list, const We
       photographs.no_face.push_back(input.path.native());
     }
   };
-  for_each_input<std::optional<Embedding>>(inputs, arguments.thread_count(), !arguments.quiet, make_worker,
+  for_each_input<std::optional<Embedding>>(inputs, arguments.parallelism(), !arguments.quiet, make_worker,
                                            work, take);
   return photographs;
 }

@@ -142,8 +142,7 @@ Examiner::Examiner(const Weights& model, const Weights& detector, const EnrollOp
     : options_(options),
       rules_(rules),
       known_(known),
-      detector_(make_detector(detector, with_default_size(options), threads)),
-      embedder_(make_embedder(model, options, threads)) {}
+      engine_(make_engine(model, detector, with_default_size(options), threads)) {}
 
 Examined Examiner::examine(const Input& input, const std::string& identity) {
   if (identity.empty())
@@ -182,14 +181,15 @@ Examined Examiner::examine(const Input& input, const std::string& identity) {
 
 void Examiner::embed(const Image& image, Examined& result) {
   std::string& why = result.photograph.rejection;
-  const std::optional<Face> face = choose(detector_.detect(image), options_, why);
-  if (face) {
-    const Image crop = align_face(image, face->landmarks, options_.detection_mode());
-    const Embedding embedding = embedder_.embed(crop);
+  const auto chosen = [&](const std::vector<Face>& found) {
+    const std::optional<Face> face = choose(found, options_, why);
+    return face ? std::vector<Face>{*face} : std::vector<Face>();
+  };
+  for (const auto& [face, embedding] : engine_.analyze(image, chosen)) {
     if (embedding.norm < options_.min_norm || !(embedding.norm > 0))
       why = rejection("norm", decimals(embedding.norm), decimals(options_.min_norm), "--min-norm");
     else
-      result.faces.push_back({embedding, face->box, face->score});
+      result.faces.push_back({embedding, face.box, face.score});
   }
   if (!why.empty()) result.action = Action::rejected;
 }

@@ -78,8 +78,7 @@ class Examiner {
   const EnrollOptions& options_;
   const std::string& rules_;
   Known& known_;
-  Detector detector_;
-  Embedder embedder_;
+  Engine engine_;
 };
 
 }  // namespace adaface::cli

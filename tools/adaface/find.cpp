@@ -193,7 +193,8 @@ int run(const Arguments& arguments) {
     if (answered->faces.empty()) montage->add_without_face(printable(input.path));
     add_to(*montage, *answered, known, arguments.threshold);
   };
-  const int failed = for_each_input<Answered>(inputs, threads, !arguments.quiet, make_worker, work, take);
+  const int failed =
+      for_each_input<Answered>(inputs, arguments.parallelism(), !arguments.quiet, make_worker, work, take);
   if (montage) {
     montage->finish(printable(gallery.path()), arguments.threshold);
     if (!arguments.json && !arguments.quiet)

@@ -1,5 +1,6 @@
 #include "tools/adaface/options.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "tools/command_line.h"
@@ -19,12 +20,35 @@ Weights load(const std::string& given, const char* option, const char* name, con
   }
 }
 
+// Makes a session that embeds. The device was checked before: what is unsupported now is the precision.
+template <typename Make>
+auto with_precision(const Options& options, Make make) {
+  return usable([&] {
+    try {
+      return make();
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::unsupported && options.arithmetic() != Precision::f32)
+        throw UsageError("--precision " + options.precision + ": " + error.what());
+      throw;
+    }
+  });
+}
+
 }  // namespace
 
 FaceSelection Options::selection(FaceSelection fallback) const {
   if (faces == "largest") return FaceSelection::largest;
   if (faces == "best") return FaceSelection::best;
   return faces == "all" ? FaceSelection::all : fallback;
+}
+
+Parallelism Options::parallelism() const {
+  // On a GPU the workers' kernels take turns: a few keep it busy while others decode. Each has device memory
+  // for a picture and a batch, hundreds of megabytes where pictures are large.
+  constexpr int kDeviceWorkers = 4;
+  const int count = thread_count();
+  const bool capped = threads == 0 && computing_device().kind != DeviceKind::cpu;
+  return {capped ? std::min(count, kDeviceWorkers) : count, count};
 }
 
 Precision Options::arithmetic() const {
@@ -138,17 +162,23 @@ Detector make_detector(const Weights& weights, const Options& options, int threa
 }
 
 Embedder make_embedder(const Weights& weights, const Options& options, int threads) {
-  const EmbedderOptions embedding{.threads = threads,
-                                  .precision = options.arithmetic(),
-                                  .plan = options.plan == "small" ? PlanKind::small : PlanKind::fast,
-                                  .device = options.computing_device()};
-  try {
-    return Embedder(weights, embedding);
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::unsupported && embedding.precision != Precision::f32)
-      throw UsageError("--precision " + options.precision + ": " + error.what());
-    throw ModelError(error.what());
-  }
+  return with_precision(options, [&] {
+    return Embedder(weights, {.threads = threads,
+                              .precision = options.arithmetic(),
+                              .plan = options.plan_kind(),
+                              .device = options.computing_device()});
+  });
+}
+
+Engine make_engine(const Weights& model, const Weights& detector, const Options& options, int threads) {
+  return with_precision(options, [&] {
+    return Engine(model, detector,
+                  {.detection = {.mode = options.detection_mode(), .min_face = options.min_face},
+                   .threads = threads,
+                   .precision = options.arithmetic(),
+                   .plan = options.plan_kind(),
+                   .device = options.computing_device()});
+  });
 }
 
 }  // namespace adaface::cli

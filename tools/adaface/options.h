@@ -29,15 +29,28 @@ class ModelError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Too little memory to use a model, the device's or the machine's.
+class MemoryError : public ModelError {
+ public:
+  using ModelError::ModelError;
+};
+
 // Runs `use` of a model or gallery: an Error that it throws becomes a ModelError.
 template <typename Use>
 auto usable(Use use) {
   try {
     return use();
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::out_of_memory) throw MemoryError(error.what());
     throw ModelError(error.what());
   }
 }
+
+// How a verb uses several threads.
+struct Parallelism {
+  int workers;  // among pictures, a thread each
+  int threads;  // inside one picture, where there is one worker
+};
 
 struct Options {
   std::vector<std::string> inputs;
@@ -51,9 +64,11 @@ struct Options {
   // `fallback` where --faces was not given.
   FaceSelection selection(FaceSelection fallback) const;
   Precision arithmetic() const;
+  PlanKind plan_kind() const { return plan == "small" ? PlanKind::small : PlanKind::fast; }
   // Throws invalid_argument for text that names none.
   Device computing_device() const { return parse_device(device); }
   int thread_count() const { return threads > 0 ? threads : available_cpus(); }
+  Parallelism parallelism() const;
 };
 
 void add_inputs(CLI::App& app, Options& options);
@@ -75,8 +90,9 @@ Weights load_detector(const Options& options);
 void check_run_options(const Options& options);
 
 // Sessions over them; what the weights hold wrong comes out here. Throw ModelError; UsageError for a
-// precision that this CPU does not have.
+// precision that the device does not have.
 Detector make_detector(const Weights& weights, const Options& options, int threads);
 Embedder make_embedder(const Weights& weights, const Options& options, int threads);
+Engine make_engine(const Weights& model, const Weights& detector, const Options& options, int threads);
 
 }  // namespace adaface::cli
