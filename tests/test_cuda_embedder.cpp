@@ -100,6 +100,13 @@ TEST_CASE("an engine on a device finds and embeds what the CPU's does, crops sta
   CHECK(found[0].face.box.x1 == doctest::Approx(expected[0].face.box.x1).epsilon(0.001));
   CHECK(found[0].face.score == doctest::Approx(expected[0].face.score).epsilon(1e-4));
   CHECK(similarity(found[0].embedding, expected[0].embedding) > 0.999);
+  // The first of all is the best.
+  const std::vector<EmbeddedFace> chosen = device.analyze(picture, [](std::vector<Face> all) {
+    all.resize(1);
+    return all;
+  });
+  REQUIRE(chosen.size() == 1);
+  CHECK(same_bits(chosen[0].embedding, found[0].embedding));
   // By hand: detect, align on the host, embed.
   const std::vector<Face> faces = select_faces(device.detector().detect(picture), FaceSelection::best);
   REQUIRE(faces.size() == 1);

@@ -68,7 +68,7 @@ void add_output_options(CLI::App& app, Options& options) {
 }
 
 void add_run_options(CLI::App& app, Options& options) {
-  app.add_option("--threads", options.threads, "Threads; default: the CPUs this process may use")
+  app.add_option("--threads", options.threads, "Threads; default: the CPUs this process may use, 4 on a CUDA device")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
   app.add_option("--device", options.device,
