@@ -9,6 +9,9 @@
 #include "tests/golden.h"
 #include "tests/small_models.h"
 #include "tests/synthetic_weights.h"
+#if defined(ADAFACE_EMULATED)
+#include "tests/cuda_emulation/cuda_runtime.h"
+#endif
 
 namespace {
 
@@ -164,3 +167,38 @@ TEST_CASE("zero and infinity: a network whose output is zero, weights that overf
   CHECK_THROWS_WITH_AS(overflowing.embed(crop), doctest::Contains("overflow in f16, expected bf16 or f32"),
                        Error);
 }
+
+#if defined(ADAFACE_EMULATED)
+TEST_CASE(
+    "more crops than there is memory for: batch after batch, in any order of channels and with any stride") {
+  const Weights model = Weights::load(small_models().embedder);
+  Embedder embedder(model, {.precision = Precision::f16, .device = kDevice});
+  const Image crop = noise(kCropSize, kCropSize, 11), other = noise(kCropSize, kCropSize, 12);
+  const Embedding first = embedder.embed(crop), second = embedder.embed(other);
+  CHECK(!same_bits(first, second));
+  Image bgr = crop;
+  for (int y = 0; y < kCropSize; ++y)
+    for (int x = 0; x < kCropSize; ++x) std::swap(bgr.row(y)[3 * x], bgr.row(y)[3 * x + 2]);
+  Image wide(kCropSize + 5, kCropSize);
+  for (int y = 0; y < kCropSize; ++y) std::copy_n(other.row(y), other.stride(), wide.row(y) + 9);
+  ImageView swapped = bgr, strided = wide;
+  swapped.order = ChannelOrder::bgr;
+  strided.data += 9;
+  strided.width = kCropSize;
+  // For one image at a time: the next larger session takes twice the activations.
+  emulation::set_memory(emulation::allocated() + (std::size_t{1} << 20));
+  const ImageView crops[] = {crop, strided, swapped};
+  std::vector<double> reports;
+  embedder.on_progress([&](double done) {
+    reports.push_back(done);
+    return true;
+  });
+  const std::vector<Embedding> embeddings = embedder.embed(crops);
+  emulation::set_memory(std::size_t{8} << 30);
+  REQUIRE(embeddings.size() == 3);
+  CHECK(std::ranges::count_if(reports, [](double done) { return done > 0.3 && done < 0.4; }) == 1);
+  CHECK(same_bits(embeddings[0], first));
+  CHECK(same_bits(embeddings[1], second));
+  CHECK(same_bits(embeddings[2], first));
+}
+#endif
