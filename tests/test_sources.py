@@ -46,6 +46,25 @@ def is_cuda_violation(name, path):
     return any(OF_CUDA.search(line) for line in path.read_text().splitlines())
 
 
+# Launches overlap: a kernel that never waits for the one before reads what is not there yet. (name, waits) of each; a
+# wait may be in a function that the kernel calls in the same file.
+def kernels_that_wait(text):
+    def body(at):
+        begin, depth = text.index('{', at), 0
+        for i in range(begin, len(text)):
+            depth += {'{': 1, '}': -1}.get(text[i], 0)
+            if depth == 0:
+                return text[begin:i]
+        return text[begin:]
+
+    wait = 'ptx::wait_for_previous_kernel()'
+    callees = [m for m in re.finditer(r'__device__[\w\s:<>*&]*?\b(\w+)\((?=[^;{]*\)\s*(const\s*)?\{)', text)]
+    waiting = {m[1] for m in callees if wait in body(m.end())}
+    for m in re.finditer(r'__global__[^{;]*?\bvoid\b[^{;]*?(\w+_kernel|\w+)\s*\((?!k|D::|shape|Tile::)[^{;]*\)\s*\{', text):
+        inside = body(m.start())
+        yield m[1], wait in inside or any(re.search(rf'\b{name}\s*(<[^;()]*>)?\(', inside) for name in waiting)
+
+
 def main():
     root = Path(sys.argv[1])
     for line, found in {'_mm256_add_ps(a, b)': True, '#include <immintrin.h>': True, 'asm volatile("")': True,
@@ -55,9 +74,15 @@ def main():
     for line, found in {'#include <cuda_runtime.h>': True, '#include <cublas_v2.h>': True,
                         '#include "src/nn/cuda_device.h"': False}.items():
         assert bool(OF_CUDA.search(line)) == found, line
+    kernels = [(path.name, *kernel) for path in sorted((root / 'kernels/cuda').iterdir()) if path.suffix in {'.cu', '.h'}
+               for kernel in kernels_that_wait(path.read_text())]
+    declared = sum(path.read_text().count('__global__') for path in (root / 'kernels/cuda').iterdir()
+                   if path.suffix in {'.cu', '.h'})
+    assert len(kernels) == declared >= 10, f'{len(kernels)} kernels read, {declared} declared'
     inside = sum(bool(OF_ONE_ARCHITECTURE.search(path.read_text())) for path in (root / 'kernels/x86').iterdir())
     assert inside >= 5, f'{inside} files with intrinsics in kernels/x86: the pattern finds nothing'
     found = list(violations(root))
+    found += [f'kernels/cuda/{file}: {name} has no ptx::wait_for_previous_kernel()' for file, name, waits in kernels if not waits]
     print('\n'.join(found) or f'none outside kernels/x86, {inside} files with them inside')
     sys.exit(1 if found else 0)
 
