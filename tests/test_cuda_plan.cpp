@@ -11,6 +11,7 @@
 #include "src/error.hpp"
 #include "src/nn/cpu_backend.h"
 #include "src/nn/cuda_backend.h"
+#include "src/nn/cuda_device.h"
 #include "src/nn/network.h"
 #include "tests/cuda_main.h"
 #if defined(ADAFACE_EMULATED)
@@ -189,6 +190,13 @@ TEST_CASE("many images at once, in both places, from the host and on the device"
   batch->submit_on_device(0, count, false, nullptr);
   const CudaSession::Result result = batch->wait(0);
   CHECK(Floats(result.units, result.units + count * 24) == again[0]);
+  // To place 1 they come on a stream of the caller's.
+  cuda::Stream stream;
+  std::memcpy(batch->host_crops(0), crops.data(), crops.size());
+  stream.upload(batch->device_crops(1), batch->host_crops(0), crops.size());
+  batch->submit_on_device(1, count, false, &stream);
+  const CudaSession::Result late = batch->wait(1);
+  CHECK(Floats(late.units, late.units + count * 24) == again[0]);
 }
 
 TEST_CASE("layers that no kernel here computes are refused by name") {
