@@ -229,6 +229,21 @@ TEST_CASE("the order of threads does not matter") {
   emulation::set_schedule(0);
 }
 
+TEST_CASE("a plan on one device touches nothing of another") {
+  Random random(kSeed);
+  const std::size_t uses = emulation::uses(0), allocated = emulation::allocated(0);
+  {
+    const auto plan = plan_cuda(small_network(random), 1, Precision::f16);
+    const auto session = plan->create_cuda_session(2);
+    session->submit(0, 2, false);
+    session->wait(0);
+    CHECK(emulation::allocated(1) > 0);
+  }
+  CHECK(emulation::uses(0) == uses);
+  CHECK(emulation::allocated(0) == allocated);
+  CHECK(emulation::allocated(1) == 0);
+}
+
 TEST_CASE(
     "no memory for the n-th allocation: an error that says for what, nothing lost, and it works afterwards") {
   Random random(kSeed);
