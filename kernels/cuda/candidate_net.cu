@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/cuda/detector.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ptx.h"
 
@@ -54,10 +55,6 @@ struct Arguments {
   float* dst;
 };
 
-__device__ float prelu(float value, float slope) {
-  return value < 0 ? value * slope : value;
-}
-
 template <typename D>
 __device__ void load_input(const void* src, int candidate, float* dst) {
   constexpr int kPlane = D::kSide * D::kSide;
@@ -67,8 +64,7 @@ __device__ void load_input(const void* src, int candidate, float* dst) {
     for (int i = static_cast<int>(threadIdx.x); i < kPlane; i += D::kThreads) {
       const std::uint32_t pixel = pixels[i];
 #pragma unroll
-      for (int c = 0; c < 3; ++c)
-        dst[c * kPlane + i] = (static_cast<float>(pixel >> 8 * c & 0xFF) - 127.5f) * 0.0078125f;
+      for (int c = 0; c < 3; ++c) dst[c * kPlane + i] = pixel_value(pixel, c);
     }
   } else {
     static_assert(D::kInFloats % 4 == 0);

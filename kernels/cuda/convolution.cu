@@ -73,7 +73,7 @@ std::size_t counter_count(const Convolution& c, const ConvolutionTile& tile, int
 }
 
 Status prepare_convolutions() {
-  const bool warpgroups = has_warpgroup_products();
+  const bool warpgroups = has_warpgroup_products(capability().major, capability().minor);
   for (Storage storage : {Storage::f16, Storage::bf16, Storage::f32})
     for (const ConvolutionTile& tile : kTiles)
       if (!tile.warpgroups || warpgroups)

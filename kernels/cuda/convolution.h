@@ -40,10 +40,15 @@ struct Convolution {
   constexpr int weight_rows() const { return (out_channels + 255) / 256 * 256; }
 };
 
+// Whether a device multiplies by warpgroups: compute capability 9.0 alone.
+constexpr bool has_warpgroup_products(int compute_major, int compute_minor) {
+  return compute_major == 9 && compute_minor == 0;
+}
+
 // How a convolution is divided among blocks of threads.
 struct ConvolutionTile {
   int rows, columns;
-  bool warpgroups;  // products by warpgroups: compute capability 9.0
+  bool warpgroups;  // products by warpgroups
   int splits;  // parts of the sum, each in blocks of its own; the last to come adds them up in their order
 
   bool operator==(const ConvolutionTile&) const = default;

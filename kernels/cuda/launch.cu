@@ -6,12 +6,6 @@
 
 namespace adaface::kernels::cuda {
 
-namespace {
-
-struct Capability {
-  int major = 0, minor = 0;
-};
-
 Capability capability() {
   static thread_local int known_device = -1;
   static thread_local Capability known;
@@ -24,16 +18,6 @@ Capability capability() {
     known = {properties.major, properties.minor};
   }
   return known;
-}
-
-}  // namespace
-
-int compute_major() {
-  return capability().major;
-}
-
-bool has_warpgroup_products() {
-  return capability().major == 9 && capability().minor == 0;
 }
 
 float host_value(Storage storage, const void* host, std::size_t i) {

@@ -21,10 +21,11 @@ constexpr unsigned blocks_for(long long count, int each) {
 #endif
 inline constexpr bool kKernelsWait = ADAFACE_CUDA_NEWEST >= 90;
 
-// Of the current device.
-int compute_major();
-// Whether it multiplies by warpgroups: compute capability 9.0 alone.
-bool has_warpgroup_products();
+// Compute capability of the current device; zeros where it cannot be asked.
+struct Capability {
+  int major = 0, minor = 0;
+};
+Capability capability();
 
 // Kernels begin with ptx::wait_for_previous_kernel(): where the device can, the next one's blocks are in
 // place when the last of this one's leave.
@@ -40,7 +41,7 @@ Status launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t 
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
   config.attrs = &overlap;
-  config.numAttrs = kKernelsWait && compute_major() >= 9 ? 1 : 0;
+  config.numAttrs = kKernelsWait && capability().major >= 9 ? 1 : 0;
   return static_cast<Status>(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
 }
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/cuda/detector.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/table.h"
@@ -39,10 +40,6 @@ struct Arguments {
   ProposalList list;
 };
 
-__device__ float prelu(float value, float slope) {
-  return value < 0 ? value * slope : value;
-}
-
 // A square of the level as planes of numbers in [-1, 1], zero where there is no pixel.
 __device__ void load_pixels(const PnetLevel& level, const std::uint32_t* pixels, int top, int left,
                             float* dst) {
@@ -53,8 +50,7 @@ __device__ void load_pixels(const PnetLevel& level, const std::uint32_t* pixels,
     const std::uint32_t pixel = inside ? pixels[static_cast<std::int64_t>(y) * level.width + x] : 0;
 #pragma unroll
     for (int c = 0; c < 3; ++c)
-      dst[(c * kPixelRows + row) * kPixelPitch + column] =
-          inside ? (static_cast<float>(pixel >> 8 * c & 0xFF) - 127.5f) * 0.0078125f : 0.0f;
+      dst[(c * kPixelRows + row) * kPixelPitch + column] = inside ? pixel_value(pixel, c) : 0.0f;
   }
 }
 

@@ -22,10 +22,6 @@ std::size_t size_of(int count) {
 int divide_up(int a, int b) {
   return (a + b - 1) / b;
 }
-std::string text(const Extent& e) {
-  return std::to_string(e.channels) + "x" + std::to_string(e.height) + "x" + std::to_string(e.width);
-}
-
 // One layer: reads what the one before wrote.
 struct Step {
   std::function<void(const float* src, float* dst, float* scratch)> run;
@@ -100,7 +96,7 @@ std::unique_ptr<nn::Session> TimedPlan::create_session(int) const {
 
 void TimedPlan::add(nn::LayerInfo info, Step step, const Extent& in, double weight_floats) {
   const auto floats = [](const Extent& e) { return static_cast<double>(e.channels) * e.height * e.width; };
-  info.shape = text(in) + " -> " + text(step.out) + info.shape;
+  info.shape = to_string(in) + " -> " + to_string(step.out) + info.shape;
   info.activation_bytes = sizeof(float) * (floats(in) + floats(step.out));
   info.weight_bytes = sizeof(float) * weight_floats;
   infos_.push_back(std::move(info));

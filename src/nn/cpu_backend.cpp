@@ -25,10 +25,6 @@ namespace {
 // touched for the first time has to be cleared, and one run should not wait for hundreds of megabytes of it.
 constexpr int kKeepingRuns = 8;
 
-std::string text(const Extent& e) {
-  return std::to_string(e.channels) + "x" + std::to_string(e.height) + "x" + std::to_string(e.width);
-}
-
 struct Step {
   LayerKind kind;
   int src_slot, dst_slot;
@@ -144,7 +140,7 @@ void CpuPlan::add_step(const Network& network, const Layer& layer, const Slots& 
             .fc2 = layer.fc2};
   LayerInfo info{.name = layer.name,
                  .kind = layer.kind,
-                 .shape = text(in) + " -> " + text(out),
+                 .shape = to_string(in) + " -> " + to_string(out),
                  .implementation = "kernels"};
   // Of each row and column only what a kernel narrower than its stride meets.
   const double met = layer.kernel < layer.stride ? static_cast<double>(layer.kernel) / layer.stride : 1;

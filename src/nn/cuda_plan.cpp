@@ -8,6 +8,7 @@
 #include "src/error.hpp"
 #include "src/nn/blocks.h"
 #include "src/nn/cuda_tiles.h"
+#include "src/nn/device_layout.h"
 #include "src/nn/fusion.h"
 #include "src/nn/slots.h"
 #include "src/runtime/memory.h"
@@ -21,11 +22,6 @@ using kernels::cuda::Storage;
 
 // Rows of weights pass through pinned memory in pieces of about this size.
 constexpr std::size_t kPieceBytes = std::size_t{8} << 20;
-constexpr std::size_t kAlignment = 256;
-
-std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 Storage storage_of(Precision precision) {
   switch (precision) {
@@ -34,10 +30,6 @@ Storage storage_of(Precision precision) {
     case Precision::f32: break;
   }
   return Storage::f32;
-}
-
-std::string text(const Extent& e) {
-  return std::to_string(e.channels) + "x" + std::to_string(e.height) + "x" + std::to_string(e.width);
 }
 
 [[noreturn]] void refuse(const Layer& layer, const std::string& what) {
@@ -109,7 +101,7 @@ void Plan::add_step(const Network& network, const Layer& layer, const std::vecto
   }
   LayerInfo info{.name = layer.name,
                  .kind = layer.kind,
-                 .shape = text(in) + " -> " + text(out),
+                 .shape = to_string(in) + " -> " + to_string(out),
                  .implementation = "cuda"};
   for (Value value : {layer.src, layer.dst, layer.residual})
     if (value >= 0) info.activation_bytes += static_cast<double>(bytes(network, value));
@@ -210,10 +202,8 @@ void Plan::upload(const Network& network, ThreadPool* pool) {
       const int count = std::min(at_once, out - first);
       const std::size_t size = index(count) * row * sizeof(float);
       stream.synchronize("upload of weights");
-      if (piece.bytes() < size) {
-        piece = PinnedMemory(size, "weights on their way");
-        piece_on_device = DeviceMemory(size, "weights on their way");
-      }
+      nn::cuda::reserve(piece, size, "weights on their way");
+      nn::cuda::reserve(piece_on_device, size, "weights on their way");
       auto* const rows = piece.as<float>();
       const int each = divide_up(count, pool ? 4 * pool->threads() : 1);
       const auto fill = [&](int task, int) {

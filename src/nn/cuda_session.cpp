@@ -10,6 +10,7 @@
 #include "src/nn/blocks.h"
 #include "src/nn/cuda_plan.h"
 #include "src/nn/cuda_tiles.h"
+#include "src/nn/device_layout.h"
 #include "src/nn/progress.h"
 
 namespace adaface::nn::cuda {
@@ -37,7 +38,7 @@ class Session final : public CudaSession {
   ~Session() override;
 
   // Of one image.
-  float* input() override { return planes_.as<float>(); }
+  float* input() override;
   const float* output() const override { return plain_output_.as<float>(); }
   void run(ThreadPool* pool, const Progress* progress) override;
   void run_layer(int layer, ThreadPool* pool, bool bare) override;
@@ -98,10 +99,6 @@ Session::Session(std::shared_ptr<const Plan> plan, int images) : plan_(std::move
   partials_ = DeviceMemory(partial.floats * sizeof(float), "sums in parts");
   counters_ = DeviceMemory(partial.counters * sizeof(unsigned), "sums in parts");
   gates_ = DeviceMemory(index(images) * kernels::cuda::kMostGateChannels * sizeof(float), what);
-  const std::size_t input_floats = index(plan_->input().channels) * pixels_of(plan_->input());
-  planes_ = PinnedMemory(input_floats * sizeof(float), "an input");
-  device_planes_ = DeviceMemory(input_floats * sizeof(float), "an input");
-  plain_output_ = PinnedMemory(outputs() * sizeof(float), "an output");
   for (Place& place : places_) {
     const std::size_t result_bytes = index(images) * (outputs() + 1) * sizeof(float);
     place.host_crops = PinnedMemory(index(images) * crop_bytes(), "crops");
@@ -161,7 +158,18 @@ void Session::enqueue_step(const Step& step, int images) {
         "layer " + step.name);
 }
 
+// What only tests and measurements use takes no memory before they ask for it.
+float* Session::input() {
+  const DeviceScope scope(plan_->device());
+  const std::size_t bytes = index(plan_->input().channels) * pixels_of(plan_->input()) * sizeof(float);
+  reserve(planes_, bytes, "an input");
+  reserve(device_planes_, bytes, "an input");
+  reserve(plain_output_, outputs() * sizeof(float), "an output");
+  return planes_.as<float>();
+}
+
 void Session::enqueue_input() {
+  input();
   const Extent in = plan_->input();
   stream_.upload(device_planes_.data(), planes_.data(), planes_.bytes());
   check(kernels::cuda::interleave_planes(device_planes_.as<float>(), 1, in.channels,

@@ -92,7 +92,8 @@ PartialSizes partial_sizes(std::span<const Step> steps, int images, const Device
 
 bool can_use(const Convolution& convolution, const ConvolutionTile& tile, int images,
              const DeviceLimits& limits) {
-  if (tile.warpgroups && !(limits.compute_major == 9 && limits.compute_minor == 0)) return false;
+  if (tile.warpgroups && !kernels::cuda::has_warpgroup_products(limits.compute_major, limits.compute_minor))
+    return false;
   if (tile.splits == 1) return true;
   const long long rows = static_cast<long long>(images) * convolution.out_height * convolution.out_width;
   const long long tiles =

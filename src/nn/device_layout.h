@@ -6,6 +6,12 @@
 
 namespace adaface::nn::cuda {
 
+// Of what begins in a piece of memory: no access to it is shared with what lies before.
+constexpr std::size_t aligned(std::size_t bytes) {
+  constexpr std::size_t kAlignment = 256;
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
 // Consecutive parts of a piece of memory, each aligned to 256 bytes; or, from null, how large it has to be.
 class MemoryLayout {
  public:
@@ -13,7 +19,7 @@ class MemoryLayout {
   template <typename T>
   T* take(std::size_t count) {
     T* const part = memory_ ? reinterpret_cast<T*>(memory_ + bytes_) : nullptr;
-    bytes_ += (count * sizeof(T) + 255) / 256 * 256;
+    bytes_ += aligned(count * sizeof(T));
     return part;
   }
   std::size_t bytes() const { return bytes_; }

@@ -4,6 +4,10 @@
 
 namespace adaface::nn {
 
+std::string to_string(const Extent& e) {
+  return std::to_string(e.channels) + "x" + std::to_string(e.height) + "x" + std::to_string(e.width);
+}
+
 const char* to_string(LayerKind kind) {
   switch (kind) {
     case LayerKind::convolution: return "convolution";

@@ -11,6 +11,7 @@ struct Extent {
   int channels, height, width;
   bool operator==(const Extent&) const = default;
 };
+std::string to_string(const Extent& extent);  // "64x112x112"
 
 // An activation: index into Network::values.
 using Value = int;
@@ -38,7 +39,7 @@ struct Layer {
   std::string name;
   LayerKind kind;
   Value src = -1;
-  Value residual = -1;  // added to the result; its last use: the result takes its place
+  Value residual = -1;      // added to the result; its last use: the result takes its place
   int residual_stride = 1;  // of the residual every stride-th pixel, and then its place is not taken
   Value dst = -1;
   int kernel = 1, stride = 1, padding = 0;
