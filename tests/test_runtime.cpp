@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -132,6 +133,7 @@ TEST_CASE("a source that runs dry is std::bad_alloc, at every point, and nothing
 
 TEST_CASE("an allocator is set while nothing of the other is in use, by any thread") {
   Source source;
+  source.left = std::numeric_limits<std::int64_t>::max();  // the others take without end
   {
     const Image image(10, 10);
     CHECK_THROWS_AS(set_allocator({Source::take, Source::give, &source}), Error);
@@ -145,14 +147,16 @@ TEST_CASE("an allocator is set while nothing of the other is in use, by any thre
       while (!done) Image(3, 3).row(0)[0] = 1;
     });
   int changes = 0;
-  for (int i = 0; i < 20000; ++i) try {
+  // Longer where one of the others was stopped by the system with memory in its hands.
+  constexpr int kAttempts = 20000, kMostAttempts = 5'000'000;
+  for (int i = 0; i < kAttempts || (changes == 0 && i < kMostAttempts); ++i) try {
       if (i % 2 == 0)
         set_allocator({Source::take, Source::give, &source});
       else
         set_allocator({});
       ++changes;
     } catch (const Error&) {
-      // in use
+      std::this_thread::yield();  // in use
     }
   done = true;
   for (std::thread& other : others) other.join();
