@@ -1,24 +1,15 @@
 // What the tests of detection on a CUDA device have in common: pictures, and memory there and back.
 #pragma once
 
-#include <cstdint>
-#include <random>
 #include <vector>
 
 #include "src/adaface.hpp"
 #include "src/nn/cuda_device.h"
+#include "tests/noise.h"
 
 namespace adaface::testing {
 
 inline constexpr unsigned kSeed = 20261125;
-
-inline Image noise(int width, int height, unsigned seed) {
-  std::mt19937 random(seed);
-  Image image(width, height);
-  for (int y = 0; y < height; ++y)
-    for (std::size_t i = 0; i < image.stride(); ++i) image.row(y)[i] = static_cast<std::uint8_t>(random());
-  return image;
-}
 
 template <typename T>
 nn::cuda::DeviceMemory on_device(nn::cuda::Stream& stream, const std::vector<T>& values) {

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <random>
 #include <vector>
 
 #include "src/adaface.hpp"
 #include "tests/golden.h"
+#include "tests/noise.h"
 #include "tests/synthetic_weights.h"
 
 namespace adaface::testing {
@@ -35,14 +35,6 @@ inline DetectorOptions small_detection(int threads) {
   options.pyramid_factor = 0.5;
   options.score_thresholds = {0.5f, 0.2f, 0.2f};
   return options;
-}
-
-inline Image noise(int width, int height, unsigned seed) {
-  std::mt19937 random(seed);
-  Image image(width, height);
-  for (int y = 0; y < height; ++y)
-    std::generate_n(image.row(y), image.stride(), [&] { return static_cast<std::uint8_t>(random()); });
-  return image;
 }
 
 inline bool same_bits(const std::vector<Face>& a, const std::vector<Face>& b) {

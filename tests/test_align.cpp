@@ -12,6 +12,7 @@
 #include "src/adaface.hpp"
 #include "src/align/warp.h"
 #include "tests/golden.h"
+#include "tests/noise.h"
 
 namespace {
 
@@ -23,6 +24,7 @@ using adaface::Point;
 using adaface::Transform;
 using Json = nlohmann::json;
 
+using adaface::testing::noise;
 using adaface::testing::have;
 using adaface::testing::read_json;
 using adaface::testing::shared_directory;
@@ -68,15 +70,6 @@ Fit compare_transforms(const Json& golden) {
     }
   }
   return fit;
-}
-
-Image noise(int width, int height, unsigned seed) {
-  std::mt19937 random(seed);
-  Image image(width, height);
-  for (int y = 0; y < height; ++y) {
-    for (std::size_t i = 0; i < image.stride(); ++i) image.row(y)[i] = static_cast<std::uint8_t>(random());
-  }
-  return image;
 }
 
 int differing_samples(const Image& a, const Image& b, int& greatest) {

@@ -374,17 +374,31 @@ TEST_CASE("options of another size") {
   CHECK(std::isnan(later.known.min_face));
 }
 
+namespace {
+
+// Of each kind of session, as _init gives them, the engine's with the detector's in it.
+struct AllOptions {
+  adaface_detector_options detection = easily_pleased();
+  adaface_embedder_options embedding;
+  adaface_engine_options all;
+
+  AllOptions() {
+    adaface_embedder_options_init(&embedding, sizeof embedding);
+    adaface_engine_options_init(&all, sizeof all);
+    all.detection = &detection;
+  }
+  AllOptions(const AllOptions&) = delete;
+};
+
+}  // namespace
+
 // What callers have compiled in that know no devices.
 TEST_CASE("options as version 1.0 had them") {
   WeightsHandle nets, faces;
   REQUIRE(adaface_weights_load(model().c_str(), &nets.get) == ADAFACE_OK);
   REQUIRE(adaface_weights_load(detector().c_str(), &faces.get) == ADAFACE_OK);
-  adaface_detector_options detection = easily_pleased();
-  adaface_embedder_options embedding;
-  adaface_engine_options all;
-  adaface_embedder_options_init(&embedding, sizeof embedding);
-  adaface_engine_options_init(&all, sizeof all);
-  all.detection = &detection;
+  AllOptions options;
+  auto& [detection, embedding, all] = options;
   // What lies behind them is another's, and so is what was padding.
   detection.device = embedding.reserved = embedding.device = all.device = -1;
   detection.device_index = embedding.device_index = all.device_index = -1;
@@ -438,15 +452,11 @@ TEST_CASE("devices and f16: what options say is what a session is asked for") {
   WeightsHandle nets, faces;
   REQUIRE(adaface_weights_load(model().c_str(), &nets.get) == ADAFACE_OK);
   REQUIRE(adaface_weights_load(detector().c_str(), &faces.get) == ADAFACE_OK);
-  adaface_detector_options detection = easily_pleased();
-  adaface_embedder_options embedding;
-  adaface_engine_options all;
-  adaface_embedder_options_init(&embedding, sizeof embedding);
-  adaface_engine_options_init(&all, sizeof all);
+  AllOptions options;
+  auto& [detection, embedding, all] = options;
   CHECK((detection.device == ADAFACE_DEVICE_CPU && detection.device_index == 0));
   CHECK((embedding.device == ADAFACE_DEVICE_CPU && embedding.device_index == 0));
   CHECK((all.device == ADAFACE_DEVICE_CPU && all.device_index == 0));
-  all.detection = &detection;
   const auto refused = [&](adaface_status expected, const std::string& message) {
     detection.device = embedding.device = all.device = device;
     detection.device_index = embedding.device_index = all.device_index = index;

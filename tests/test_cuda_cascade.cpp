@@ -13,8 +13,8 @@
 #include "tests/cuda_main.h"
 #include "tests/cuda_pictures.h"
 #include "tests/golden.h"
+#include "tests/published_detector.h"
 #include "tests/synthetic_weights.h"
-#include "tools/convert/convert.h"
 #if defined(ADAFACE_EMULATED)
 #include "tests/cuda_emulation/cuda_runtime.h"
 #endif
@@ -27,17 +27,6 @@ using adaface::nn::cuda::DeviceMemory;
 using nlohmann::json;
 
 const Device kCuda{DeviceKind::cuda, 0};
-
-// The published weights, converted; empty without ../shared.
-std::filesystem::path published_weights() {
-  static const Scratch scratch("test-cuda-cascade");
-  const std::filesystem::path folder = shared_directory() / "weights" / "mtcnn",
-                              path = scratch.path / "mtcnn.afw";
-  if (!have(folder)) return {};
-  if (!std::filesystem::exists(path))
-    checkpoint::convert_mtcnn({folder / "pnet.npy", folder / "rnet.npy", folder / "onet.npy"}, path);
-  return path;
-}
 
 // Random ones, which find something everywhere.
 Weights random_weights() {
@@ -88,7 +77,7 @@ Face golden_face(const json& expected) {
 
 // The larger pictures take the emulation minutes: ADAFACE_CUDA_EVERYTHING=1.
 TEST_CASE("faces and candidates equal the published ones, both modes") {
-  const std::filesystem::path weights = published_weights();
+  const std::filesystem::path weights = published_detector();
   if (weights.empty()) return;
   const Weights file = Weights::load(weights);
   const std::filesystem::path shared = shared_directory();
@@ -142,7 +131,7 @@ Image small_picture() {
 }  // namespace
 
 TEST_CASE("the detector on a device finds what the CPU's finds") {
-  const std::filesystem::path weights = published_weights();
+  const std::filesystem::path weights = published_detector();
   if (weights.empty()) return;
   const Weights file = Weights::load(weights);
   const std::filesystem::path path = shared_directory() / "synthetic_faces/png/stranger.png";

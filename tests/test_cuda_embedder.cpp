@@ -6,6 +6,7 @@
 
 #include "src/adaface.hpp"
 #include "tests/cuda_main.h"
+#include "tests/embedder_goldens.h"
 #include "tests/golden.h"
 #include "tests/small_models.h"
 #include "tests/synthetic_weights.h"
@@ -24,22 +25,6 @@ constexpr Device kDevice{.kind = DeviceKind::cuda, .index = 0};
 // Emulated, whole networks take minutes: then one crop of a few, unless $ADAFACE_CUDA_EVERYTHING is set.
 bool do_everything() {
   return !is_emulated() || std::getenv("ADAFACE_CUDA_EVERYTHING");
-}
-
-std::filesystem::path network(Architecture architecture) {
-  static const Scratch scratch("test-cuda-embedder");
-  const std::filesystem::path path = scratch.path / (std::string(weights::to_string(architecture)) + ".afw");
-  if (!std::filesystem::exists(path)) write_weights(architecture, path);
-  return path;
-}
-
-double cosine(const Embedding& a, const std::vector<double>& expected) {
-  double dot = 0, square = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    dot += a.unit[i] * expected[i];
-    square += expected[i] * expected[i];
-  }
-  return dot / std::sqrt(square);
 }
 
 // What is asked of each precision: 1 - cosine is half the square of the relative error, of which a factor has

@@ -16,25 +16,14 @@
 #include "src/weights_state.h"
 #include "tests/cpu.h"
 #include "tests/golden.h"
+#include "tests/published_detector.h"
 #include "tests/synthetic_weights.h"
-#include "tools/convert/convert.h"
 
 namespace {
 
 using namespace adaface;
 using namespace adaface::testing;
 using nlohmann::json;
-
-// The published weights, converted; empty without ../shared.
-std::filesystem::path detector_weights() {
-  static const Scratch scratch("test-detector");
-  const std::filesystem::path folder = shared_directory() / "weights" / "mtcnn",
-                              path = scratch.path / "mtcnn.afw";
-  if (!have(folder)) return {};
-  if (!std::filesystem::exists(path))
-    checkpoint::convert_mtcnn({folder / "pnet.npy", folder / "rnet.npy", folder / "onet.npy"}, path);
-  return path;
-}
 
 // A cascade with its trace, which the public Detector does not show.
 struct TracedDetector {
@@ -89,7 +78,7 @@ bool same_faces(const std::vector<Face>& a, const std::vector<Face>& b) {
 }  // namespace
 
 TEST_CASE("faces and candidates equal the published ones, both modes") {
-  const std::filesystem::path weights = detector_weights();
+  const std::filesystem::path weights = published_detector();
   if (weights.empty()) return;
   const Weights file = Weights::load(weights);
   const std::filesystem::path shared = shared_directory();
@@ -127,7 +116,7 @@ bool has_avx512() {
 }  // namespace
 
 TEST_CASE("photograph to crop, end to end") {
-  const std::filesystem::path weights = detector_weights();
+  const std::filesystem::path weights = published_detector();
   if (weights.empty()) return;
   const std::filesystem::path shared = shared_directory();
   const json expected = read_json(shared / "golden" / "mtcnn.json");
@@ -165,7 +154,7 @@ TEST_CASE("photograph to crop, end to end") {
 }
 
 TEST_CASE("any number of threads finds the same faces") {
-  const std::filesystem::path weights = detector_weights();
+  const std::filesystem::path weights = published_detector();
   if (weights.empty()) return;
   const Weights file = Weights::load(weights);
   const Image group = read_image(source_root() / "tests/data/synthetic_faces/group.jpg");
@@ -176,7 +165,7 @@ TEST_CASE("any number of threads finds the same faces") {
 }
 
 TEST_CASE("a picture too large to be kept packed gives the same faces") {
-  const std::filesystem::path weights = detector_weights();
+  const std::filesystem::path weights = published_detector();
   if (weights.empty()) return;
   const Weights file = Weights::load(weights);
   const Image group = read_image(source_root() / "tests/data/synthetic_faces/group.jpg");
@@ -189,7 +178,7 @@ TEST_CASE("a picture too large to be kept packed gives the same faces") {
 }
 
 TEST_CASE("a BGR view finds the same faces") {
-  const std::filesystem::path weights = detector_weights();
+  const std::filesystem::path weights = published_detector();
   if (weights.empty()) return;
   Detector detector(Weights::load(weights), {.threads = 1});
   const Image rgb = read_image(source_root() / "tests/data/synthetic_faces/stranger.jpg");
@@ -203,7 +192,7 @@ TEST_CASE("a BGR view finds the same faces") {
 }
 
 TEST_CASE("no face is a result") {
-  const std::filesystem::path weights = detector_weights();
+  const std::filesystem::path weights = published_detector();
   if (weights.empty()) return;
   const Weights file = Weights::load(weights);
   for (const Mode mode : {Mode::standard, Mode::reference}) {
@@ -217,7 +206,7 @@ TEST_CASE("no face is a result") {
 
 // A face must be found wherever the tiles' seams fall.
 TEST_CASE("tiles leave no seam") {
-  const std::filesystem::path weights = detector_weights();
+  const std::filesystem::path weights = published_detector();
   if (weights.empty()) return;
   const Weights file = Weights::load(weights);
   const Image face = read_image(source_root() / "tests/data/synthetic_faces/stranger.jpg");

@@ -15,6 +15,7 @@
 #include "src/nn/open_mp.h"
 #include "src/weights_state.h"
 #include "tests/cpu.h"
+#include "tests/embedder_goldens.h"
 #include "tests/golden.h"
 #include "tests/synthetic_weights.h"
 
@@ -34,13 +35,6 @@ using namespace adaface;
 using namespace adaface::testing;
 using weights::Architecture;
 
-std::filesystem::path network(Architecture architecture) {
-  static const Scratch scratch("test-embedder");
-  const std::filesystem::path path = scratch.path / (std::string(weights::to_string(architecture)) + ".afw");
-  if (!std::filesystem::exists(path)) write_weights(architecture, path);
-  return path;
-}
-
 // A picture that needs no file: v(x, y, channel) = (7x + 13y + 5xy + 80 channel) mod 256.
 Image pattern() {
   Image image(kCropSize, kCropSize);
@@ -54,15 +48,6 @@ Image pattern() {
 bool same_bits(const Embedding& a, const Embedding& b) {
   return std::memcmp(&a.norm, &b.norm, sizeof a.norm) == 0 &&
          std::memcmp(a.unit.data(), b.unit.data(), sizeof a.unit) == 0;
-}
-
-double cosine(const Embedding& a, const std::vector<double>& expected) {
-  double dot = 0, square = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    dot += a.unit[i] * expected[i];
-    square += expected[i] * expected[i];
-  }
-  return dot / std::sqrt(square);
 }
 
 // Index of the layer whose result ends a stage of the golden trace: the last one whose name begins with it.

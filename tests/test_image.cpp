@@ -15,6 +15,7 @@
 #include "src/image/resize.h"
 #include "src/io/file.h"
 #include "tests/golden.h"
+#include "tests/noise.h"
 
 namespace {
 
@@ -25,17 +26,9 @@ using adaface::ImageView;
 using Bytes = std::vector<std::byte>;
 
 using adaface::testing::have;
+using adaface::testing::noise;
 using adaface::testing::Scratch;
 using adaface::testing::shared_directory;
-
-Image noise(int width, int height, unsigned seed) {
-  std::mt19937 random(seed);
-  Image image(width, height);
-  for (int y = 0; y < height; ++y) {
-    for (std::size_t i = 0; i < image.stride(); ++i) image.row(y)[i] = static_cast<std::uint8_t>(random());
-  }
-  return image;
-}
 
 // Smooth, so that JPEG keeps it closely.
 Image gradient(int width, int height) {
