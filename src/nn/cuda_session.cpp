@@ -25,8 +25,8 @@ std::size_t pixels_of(const Extent& e) {
   return index(e.height) * index(e.width);
 }
 
-// Larger batches are computed in some sizes only, with images behind the last that nobody asks for: capturing
-// takes milliseconds, and a graph some hundred kilobytes.
+// Larger batches are computed in some sizes only, with images behind the last that nobody asks for: each size
+// takes a capture, and memory for its graph.
 int graph_images(int count, int most) {
   const int each = count <= 16 ? 1 : count <= 64 ? 8 : 16;
   return std::min(divide_up(count, each) * each, most);
