@@ -150,7 +150,7 @@ TEST_CASE("a device is one of this machine's, and f16 is for CUDA's") {
     CHECK_CONTAINS(result.err, ", expected cpu");
   }
   if (!devices.empty())
-    CHECK_CONTAINS(f.adaface({"bench", "--device", "cuda"}).err, "bench times the CPU alone");
+    CHECK_CONTAINS(f.adaface({"bench", "--layers", "--device", "cuda"}).err, "--layers times the CPU's");
   // Named, the default is the default.
   const std::string crop = f.directory("devices") / "crop.png";
   adaface::write_image(crop, adaface::Image(112, 112));
@@ -601,7 +601,14 @@ TEST_CASE("bench prints every layer, the machine's limits and what the layers ad
     CHECK(whole["total_ms"]["min"].get<double>() > 0);
     CHECK(whole["between_ms"]["median"].is_null());
   }
-  CHECK(f.adaface({"bench", "--batch", "2", "--repetitions", "1"}).code == 0);
+  const Result batch = f.adaface({"bench", "--batch", "2", "--repetitions", "1", "--threads", "2", "--json"});
+  REQUIRE(batch.code == 0);
+  const Json line = lines(batch.out).at(0);
+  CHECK(line["bench"] == "ir_18, batch 2");
+  CHECK(line["count"] == 2);
+  CHECK(line["device"] == "cpu");
+  CHECK(line["threads"] == 2);
+  CHECK(line["ms"]["min"].get<double>() > 0);
 }
 
 TEST_CASE("bench --layers: any batch, and the detector's file that was named") {

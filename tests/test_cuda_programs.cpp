@@ -73,6 +73,23 @@ TEST_CASE("adaface detect on a device finds the CPU's faces") {
       CHECK(std::abs(found[i]["box"][k].get<double>() - expected[i]["box"][k].get<double>()) < 0.1);
 }
 
+TEST_CASE("adaface bench times a network and detection on a device") {
+  const Result network = fixture().adaface(
+      {"bench", "--device", "cuda", "--precision", "f16", "--batch", "2", "--repetitions", "1"});
+  CHECK(network.err == "");
+  CHECK(network.code == 0);
+  CHECK_CONTAINS(network.out, "ir_18, batch 2, on cuda:0: ");
+  if (!fixture().can_detect()) return;
+  const Result detection =
+      fixture().adaface({"bench", "--device", "cuda", "--image", picture("people/ada/ada1.jpg"),
+                         "--repetitions", "1", "--json"});
+  CHECK(detection.err == "");
+  REQUIRE(detection.code == 0);
+  const Json line = lines(detection.out).at(0);
+  CHECK(line["device"] == "cuda:0");
+  CHECK(line["threads"] == 1);
+}
+
 TEST_CASE("where the device has memory for one worker, one does the work of all") {
   if (!std::getenv("LD_PRELOAD")) return;  // memory is the emulated device's
   const fs::path crops = fixture().directory("few");

@@ -42,15 +42,25 @@ Timing measure(int repetitions, F&& f) {
   return {times.front(), times[times.size() / 2]};
 }
 
+// A device is fed by the one thread that measures.
+bool is_on_device(const Arguments& arguments) {
+  return arguments.computing_device().kind != DeviceKind::cpu;
+}
+
 void print_timing(const Arguments& arguments, const std::string& what, int count, const Timing& timing) {
+  const std::string device = to_string(arguments.computing_device());
+  const int threads = is_on_device(arguments) ? 1 : arguments.thread_count();
   if (arguments.json)
     return print_line({{"bench", what},
                        {"count", count},
-                       {"threads", arguments.thread_count()},
+                       {"device", device},
+                       {"threads", threads},
                        {"ms", {{"min", timing.min}, {"median", timing.median}}}});
-  std::printf("%s, %d thread%s: %.2f ms (min), %.2f ms (median), %.1f a second\n", what.c_str(),
-              arguments.thread_count(), arguments.thread_count() == 1 ? "" : "s", timing.min, timing.median,
-              1000 * count / timing.median);
+  const std::string where = is_on_device(arguments)
+                                ? "on " + device
+                                : std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+  std::printf("%s, %s: %.2f ms (min), %.2f ms (median), %.1f a second\n", what.c_str(), where.c_str(),
+              timing.min, timing.median, 1000 * count / timing.median);
 }
 
 void bench_detection(const Arguments& arguments) {
@@ -162,8 +172,9 @@ void add_bench(CLI::App& app, int& exit_code) {
                kLayerColumns);
   verb->callback([arguments, &exit_code] {
     check_run_options(*arguments);
-    if (arguments->computing_device().kind != DeviceKind::cpu)
-      throw UsageError("--device " + arguments->device + ": bench times the CPU alone, expected cpu");
+    if (arguments->layers && is_on_device(*arguments))
+      throw UsageError("--device " + arguments->device +
+                       ": --layers times the CPU's, expected cpu; bench_cuda times a device's layers");
     arguments->image.empty() ? bench_network(*arguments) : bench_detection(*arguments);
     exit_code = kDone;
   });
