@@ -180,9 +180,10 @@ void add_options(CLI::App& app, Arguments& a) {
       ->check(CLI::IsMember({"f16", "bf16", "f32"}))
       ->type_name("P");
   app.add_option("--device", a.device, "cuda (default) or cuda:N")->type_name("DEVICE");
+  // 112 x 112 x 64 activations of more would not fit 31 bits.
   app.add_option("--batch", a.batches, "Crops at once, separated by commas (default 1,64,256)")
       ->delimiter(',')
-      ->check(CLI::Range(1, 4096))
+      ->check(CLI::Range(1, 2048))
       ->type_name("N");
   app.add_option("--samples", a.samples, "Of each measurement (default 200 for networks, 9 for layers)")
       ->check(CLI::Range(1, 100000))

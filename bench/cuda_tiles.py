@@ -12,15 +12,15 @@ import pathlib
 import random
 import re
 import sys
+import types
 
 SEED, STEPS = 20261125, 6000
 # What a fit may move; the others only follow from what they mean.
 FREE = ("kWarpRate", "kWarpgroupRate", "kSharedRate", "kCacheRate", "kMostCacheRate", "kTapMisses", "kLeastStep", "kBlock",
-        "kOutput", "kSplit", "kPartial")
+        "kOutput", "kSplit", "kPartial", "kCluster", "kShare")
 DEPTH_BYTES = 128
 
-Row = collections.namedtuple("Row", "problem count rows columns steps tile splits warpgroups tile_rows tile_columns ms "
-                                    "multiprocessors taps_share")
+Row = collections.namedtuple("Row", "problem count rows columns steps tile_name tile ms multiprocessors taps_share")
 
 
 def constants_of(source):
@@ -39,40 +39,46 @@ def read(paths):
     for path in paths:
         report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         for row in report["layers"]:
-            tile = row["tile"]
-            name = f"{tile['rows']}x{tile['columns']}{'w' * tile['warpgroups']}/{tile['splits']}"
+            tile = types.SimpleNamespace(**row["tile"])
+            name = (f"{tile.rows}x{tile.columns}{'w' * tile.warpgroups}.{tile.stages}/{tile.splits}"
+                    f"{'c' * tile.cluster}")
             rows.append(Row((row["batch"], row["shape"], row["layer"]), row["count"], row["rows"], row["columns"],
-                            row["steps"], name, tile["splits"], tile["warpgroups"], tile["rows"], tile["columns"],
-                            row["median_ms"], report["multiprocessors"], row["taps_share"]))
+                            row["steps"], name, tile, row["median_ms"], report["multiprocessors"], row["taps_share"]))
     return rows
 
 
-def shared_bytes(row):
-    """shared_bytes() of src/nn/cuda_tiles.cpp."""
-    lines = row.tile_rows + row.tile_columns
-    if row.warpgroups:
-        lines += row.tile_rows / 64 * (64 + row.tile_columns)
-    elif row.tile_rows == row.tile_columns == 128:
+def shared_traffic(tile):
+    """shared_traffic() of src/nn/cuda_tiles.cpp."""
+    lines = tile.rows + tile.columns
+    if tile.warpgroups:
+        lines += tile.rows / 64 * (64 + tile.columns)
+    elif tile.rows == tile.columns == 128:
         lines += 8 * (64 + 32)
     else:
-        lines += row.tile_rows * row.tile_columns / 1024 * (32 + 32)
+        lines += tile.rows * tile.columns / 1024 * (32 + 32)
     return lines * DEPTH_BYTES
 
 
 def estimate(c, row):
     """Cycles: estimate() of src/nn/cuda_tiles.cpp, on compute capability 9.0."""
-    tiles = -(-row.rows // row.tile_rows) * -(-row.columns // row.tile_columns)
-    blocks = tiles * row.splits
-    outputs = row.tile_rows * row.tile_columns
-    rate = c["kWarpgroupRate"] if row.warpgroups else c["kWarpRate"]
-    pixels = row.tile_rows * (c["kTapMisses"] if row.taps_share else 1)
+    tile = row.tile
+    tiles = -(-row.rows // tile.rows) * -(-row.columns // tile.columns)
+    blocks = tiles * tile.splits
+    outputs = tile.rows * tile.columns
+    rate = c["kWarpgroupRate"] if tile.warpgroups else c["kWarpRate"]
+    pixels = tile.rows * (c["kTapMisses"] if row.taps_share else 1)
     cache_rate = min(c["kMostCacheRate"], c["kCacheRate"] / min(1, blocks / row.multiprocessors))
-    step = max(c["kLeastStep"], outputs * DEPTH_BYTES / 2 / rate, shared_bytes(row) / c["kSharedRate"],
-               (pixels + row.tile_columns) * DEPTH_BYTES / cache_rate)
-    block = c["kBlock"] + row.steps / row.splits * step + outputs * c["kOutput"]
-    if row.splits > 1:
-        block += c["kSplit"] + outputs * c["kPartial"] * (1 + row.splits)
-    return -(-blocks // row.multiprocessors) * block
+    step = max(c["kLeastStep"], outputs * DEPTH_BYTES / 2 / rate, shared_traffic(tile) / c["kSharedRate"],
+               (pixels + tile.columns) * DEPTH_BYTES / cache_rate)
+    around = c["kBlock"]
+    if tile.cluster:
+        around += c["kCluster"] + outputs * (c["kShare"] + c["kOutput"] / tile.splits)
+    else:
+        around += outputs * c["kOutput"]
+        if tile.splits > 1:
+            around += c["kSplit"] + outputs * c["kPartial"] * (1 + tile.splits)
+    rounds = -(-blocks // row.multiprocessors)
+    return rounds * row.steps / tile.splits * step + -(-rounds // tile.together) * around
 
 
 def problems_of(rows):
@@ -130,7 +136,7 @@ def show_worst(c, problems, count=12):
         losses.append((rows[0].count * (choice.ms - best.ms), problem, choice, best))
     for loss, (batch, shape, _), choice, best in sorted(losses, key=lambda item: -item[0])[:count]:
         if loss > 0:
-            print(f"  batch {batch:4} {shape:26} {choice.tile:12} {1e3 * choice.ms:8.1f} us; {best.tile:12} "
+            print(f"  batch {batch:4} {shape:26} {choice.tile_name:12} {1e3 * choice.ms:8.1f} us; {best.tile_name:12} "
                   f"{1e3 * best.ms:8.1f} us; {1e3 * loss:8.1f} us in the network")
 
 

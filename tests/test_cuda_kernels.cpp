@@ -1,269 +1,200 @@
-// The kernels of kernels/cuda against sums in double of what they are given.
-#include <algorithm>
-#include <bit>
+// The smaller kernels of kernels/cuda against what their headers say, in double.
+#include <array>
 #include <cmath>
-#include <cstdio>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/convolution.h"
-#include "src/nn/cuda_device.h"
+#include "kernels/cuda/l2_norm.h"
+#include "kernels/cuda/pixels.h"
+#include "kernels/cuda/squeeze_excite.h"
 #include "tests/cuda_main.h"
+#include "tests/cuda_numbers.h"
 
 namespace {
 
 using namespace adaface::kernels::cuda;
+using namespace adaface::testing;
 using adaface::nn::cuda::DeviceMemory;
 using adaface::nn::cuda::Stream;
 
-constexpr unsigned kSeed = 20261125;
+constexpr unsigned kSeed = 20261127;
+constexpr std::array kStorages = {Storage::f16, Storage::bf16, Storage::f32};
 
 std::size_t size(int value) {
   return static_cast<std::size_t>(value);
 }
 
-void ok(Status status) {
-  adaface::nn::cuda::check(status, "test");
-}
-
-// As the device stores it, and what that is worth.
-struct Stored {
-  std::vector<std::byte> bytes;
-  std::vector<double> values;
-};
-
-// To nearest, ties to even; |value| <= 65504.
-std::uint32_t rounded(Storage storage, float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if (storage == Storage::f32) return bits;
-  if (storage == Storage::bf16) return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
-  const int exponent = value == 0 ? -14 : std::max(std::ilogb(value), -14);
-  const long units = std::lrint(std::ldexp(std::abs(value), 10 - exponent));
-  return (bits >> 16 & 0x8000) + static_cast<std::uint32_t>((exponent + 14) * 1024 + units);
-}
-
-Stored store(Storage storage, const std::vector<float>& values) {
-  Stored stored;
-  for (const float value : values) {
-    const std::uint32_t word = rounded(storage, value);
-    const auto* from = reinterpret_cast<const std::byte*>(&word);
-    stored.bytes.insert(stored.bytes.end(), from, from + bytes_of(storage));
-    stored.values.push_back(host_value(storage, &word, 0));
-  }
-  return stored;
-}
-
-// A convolution of random numbers, on the device and in double.
-struct Problem {
-  Convolution c;
-  int images = 1, channels_in_file = 0;
-  bool slope = false, residual = false, float_result = false;
-  int residual_stride = 1;
-
-  std::string name() const {
-    return std::to_string(images) + "x" + std::to_string(c.channels) + "x" + std::to_string(c.height) + "x" +
-           std::to_string(c.width) + " -> " + std::to_string(c.out_channels) + " k" +
-           std::to_string(c.kernel) + " s" + std::to_string(c.stride) + (c.border_bias ? " border" : "") +
-           (residual ? " residual" : "");
-  }
-};
-
-Problem problem(Storage storage, int images, int channels, int side, int out_channels, int kernel, int stride,
-                int padding, int channels_in_file = 0) {
-  Problem p{};
-  p.images = images;
-  p.channels_in_file = channels_in_file ? channels_in_file : channels;
-  const int out_side = (side + 2 * padding - kernel) / stride + 1;
-  p.c = {.storage = storage,
-         .height = side,
-         .width = side,
-         .channels = channels,
-         .out_height = out_side,
-         .out_width = out_side,
-         .out_channels = out_channels,
-         .kernel = kernel,
-         .stride = stride,
-         .padding = padding,
-         .weights = nullptr,
-         .bias = nullptr,
-         .border_bias = false,
-         .slope = nullptr};
-  return p;
-}
-
-// The greatest error of an output, in units of what rounding allows it.
-double worst_error(Problem p, const ConvolutionTile& tile, unsigned seed) {
-  std::mt19937 random(seed);
+std::vector<float> numbers(std::size_t count, std::mt19937& random) {
   std::uniform_real_distribution<float> uniform(-1, 1);
-  const auto numbers = [&](std::size_t count) {
-    std::vector<float> values(count);
-    for (float& value : values) value = uniform(random);
-    return values;
-  };
-  Convolution& c = p.c;
-  const int taps = c.kernel * c.kernel;
-  const std::size_t in_pixels = size(p.images * c.height * c.width),
-                    out_pixels = size(p.images * c.out_height * c.out_width);
-  std::vector<float> plain = numbers(in_pixels * size(c.channels));
-  for (std::size_t i = 0; i < plain.size(); ++i)
-    if (static_cast<int>(i) % c.channels >= p.channels_in_file) plain[i] = 0;
-  const Stored src = store(c.storage, plain);
-  const std::vector<float> rows = numbers(size(c.out_channels * p.channels_in_file * taps));
-  const std::vector<float> bias = numbers(size(c.out_channels) * (c.border_bias ? 9 : 1));
-  const std::vector<float> slope = numbers(size(c.out_channels));
-  const int residual_side = (c.out_height - 1) * p.residual_stride + 1;
-  const Stored residual =
-      store(c.storage, numbers(size(p.images * residual_side * residual_side * c.out_channels)));
-
-  Stream stream;
-  const auto device = [&](const void* from, std::size_t bytes) {
-    DeviceMemory memory(bytes, "test");
-    stream.upload(memory.data(), from, bytes);
-    return memory;
-  };
-  const DeviceMemory d_src = device(src.bytes.data(), src.bytes.size()),
-                     d_rows = device(rows.data(), rows.size() * 4),
-                     d_bias = device(bias.data(), bias.size() * 4),
-                     d_slope = device(slope.data(), slope.size() * 4),
-                     d_residual = device(residual.bytes.data(), residual.bytes.size());
-  const std::size_t weight_bytes = size(c.weight_rows()) * size(c.row_bytes());
-  DeviceMemory weights(weight_bytes, "test");
-  stream.clear(weights.data(), weight_bytes);
-  ok(pack_weights(c, d_rows.as<float>(), 0, c.out_channels, p.channels_in_file, weights.data(),
-                  stream.get()));
-  c.weights = weights.data();
-  c.bias = d_bias.as<float>();
-  c.slope = p.slope ? d_slope.as<float>() : nullptr;
-  const std::size_t element = p.float_result ? 4 : size(bytes_of(c.storage));
-  DeviceMemory dst(out_pixels * size(c.out_channels) * element, "test");
-  DeviceMemory partials(partial_floats(c, tile, p.images) * 4, "test"),
-      counters(counter_count(c, tile, p.images) * 4, "test");
-  stream.clear(counters.data(), counters.bytes());
-  ok(prepare_convolutions());
-  const ConvolutionRun run{.images = p.images,
-                           .src = d_src.data(),
-                           .residual = p.residual ? d_residual.data() : nullptr,
-                           .residual_stride = p.residual_stride,
-                           .residual_height = residual_side,
-                           .residual_width = residual_side,
-                           .dst = dst.data(),
-                           .float_result = p.float_result,
-                           .partials = partials.as<float>(),
-                           .counters = counters.as<unsigned>()};
-  ok(convolve(c, tile, run, stream.get()));
-  std::vector<std::byte> result(dst.bytes());
-  std::vector<unsigned> left(counters.bytes() / sizeof(unsigned));
-  stream.download(result.data(), dst.data(), dst.bytes());
-  stream.download(left.data(), counters.data(), counters.bytes());
-  stream.synchronize("test");
-  CHECK(std::ranges::all_of(left, [](unsigned counter) { return counter == 0; }));
-
-  const auto tf32 = [](double value, bool nearest) {
-    const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
-    return std::bit_cast<float>((nearest ? bits + 0x1000u : bits) & ~0x1FFFu);
-  };
-  const Stored weights_as_stored = store(c.storage, rows);
-  const auto weight = [&](std::size_t i) {
-    return c.storage == Storage::f32 ? tf32(rows[i], true) : weights_as_stored.values[i];
-  };
-  double worst = 0;
-  for (int image = 0; image < p.images; ++image)
-    for (int y = 0; y < c.out_height; ++y)
-      for (int x = 0; x < c.out_width; ++x)
-        for (int o = 0; o < c.out_channels; ++o) {
-          const int top = y * c.stride - c.padding, left = x * c.stride - c.padding;
-          double sum = 0, magnitude = 0;
-          for (int tap = 0; tap < taps; ++tap) {
-            const int v = top + tap / c.kernel, u = left + tap % c.kernel;
-            if (v < 0 || u < 0 || v >= c.height || u >= c.width) continue;
-            for (int k = 0; k < p.channels_in_file; ++k) {
-              double factor =
-                  src.values[((size(image) * size(c.height) + size(v)) * size(c.width) + size(u)) *
-                                 size(c.channels) +
-                             size(k)];
-              if (c.storage == Storage::f32) factor = tf32(factor, false);
-              const double product =
-                  factor * weight((size(o) * size(p.channels_in_file) + size(k)) * size(taps) + size(tap));
-              sum += product;
-              magnitude += std::abs(product);
-            }
-          }
-          int border = 0;
-          if (c.border_bias)
-            border = 3 * (top < 0                     ? 0
-                          : top + c.kernel > c.height ? 2
-                                                      : 1) +
-                     (left < 0                    ? 0
-                      : left + c.kernel > c.width ? 2
-                                                  : 1);
-          const double added = bias[size(border * c.out_channels + o)];
-          double value = sum + added;
-          magnitude += std::abs(added);
-          if (p.slope && value < 0) value *= slope[size(o)];
-          if (p.residual) {
-            const double more =
-                residual.values[((size(image) * size(residual_side) + size(y * p.residual_stride)) *
-                                     size(residual_side) +
-                                 size(x * p.residual_stride)) *
-                                    size(c.out_channels) +
-                                size(o)];
-            value += more;
-            magnitude += std::abs(more);
-          }
-          // Float sums of n terms in any order: n 2^-24 of the magnitudes; then the rounding of the result,
-          // half a unit in the last place.
-          const double terms = taps * p.channels_in_file + 4;
-          const double unit = p.float_result ? 0x1p-24 : c.storage == Storage::bf16 ? 0x1p-9 : 0x1p-12;
-          const double allowed = terms * 0x1p-24 * magnitude + 2 * unit * std::abs(value) + 1e-7;
-          const std::size_t at =
-              ((size(image) * size(c.out_height) + size(y)) * size(c.out_width) + size(x)) *
-                  size(c.out_channels) +
-              size(o);
-          const double got = host_value(p.float_result ? Storage::f32 : c.storage, result.data(), at);
-          const double error = std::isfinite(got) ? std::abs(got - value) / allowed : 1e9;
-          worst = std::max(worst, error);
-        }
-  return worst;
+  std::vector<float> values(count);
+  for (float& value : values) value = uniform(random);
+  return values;
 }
 
-std::vector<Problem> problems(Storage storage) {
-  const int pad = storage == Storage::f32 ? 4 : 8;
-  std::vector<Problem> list;
-  list.push_back(problem(storage, 2, pad, 13, 64, 3, 1, 1, 3));  // the stem
-  list.back().slope = true;
-  list.push_back(problem(storage, 1, 64, 9, 64, 3, 1, 1));
-  list.back().c.border_bias = list.back().slope = true;
-  list.push_back(problem(storage, 1, 64, 10, 128, 3, 2, 1));
-  list.back().c.border_bias = list.back().residual = true;
-  list.back().residual_stride = 2;
-  list.push_back(problem(storage, 3, 64, 8, 136, 1, 2, 0));
-  list.push_back(problem(storage, 1, 128, 7, 264, 3, 1, 1));
-  list.back().residual = true;
-  list.push_back(problem(storage, 5, 64, 3, 72, 3, 1, 0));  // sees all of its input
-  list.back().float_result = true;
-  return list;
+// What a device stores for a value that it has computed: float32 is rounded for the tensor cores.
+double as_stored(Storage storage, float value) {
+  if (storage == Storage::f32) return tf32(value);
+  const std::uint32_t word = rounded(storage, value);
+  return host_value(storage, &word, 0);
+}
+
+// 16 bytes of a pixel.
+int channels_of_input(Storage storage) {
+  return 16 / bytes_of(storage);
 }
 
 }  // namespace
 
-TEST_CASE("convolutions equal sums in double, every tile, whole and in parts") {
-  const adaface::DeviceInfo device = adaface::cuda_devices().at(0);
-  const bool has_warpgroups = has_warpgroup_products(device.compute_major, device.compute_minor);
-  for (Storage storage : {Storage::f16, Storage::bf16, Storage::f32})
-    for (const Problem& p : problems(storage))
-      for (ConvolutionTile tile : kTiles)
-        for (int splits : {1, 3}) {
-          if (tile.warpgroups && !has_warpgroups) continue;
-          tile.splits = splits;
-          if (splits > p.c.row_bytes() / kDepthBytes) continue;
-          CAPTURE(kSeed);
-          CAPTURE(static_cast<int>(storage));
-          CAPTURE(p.name());
-          CAPTURE(tile.rows);
-          CAPTURE(tile.columns);
-          CAPTURE(tile.warpgroups);
-          CAPTURE(splits);
-          CHECK(worst_error(p, tile, kSeed) <= 1.0);
+TEST_CASE("l2_norm: directions and lengths of many vectors, of any length, and of zeros") {
+  CAPTURE(kSeed);
+  std::mt19937 random(kSeed);
+  for (const int length : {1, 100, 512, 1000}) {
+    CAPTURE(length);
+    constexpr int kCount = 5, kZeros = 3;
+    std::vector<float> vectors = numbers(size(kCount * length), random);
+    for (int i = 0; i < length; ++i) {
+      vectors[size(i)] *= 1e-20f;          // squares below float's
+      vectors[size(length + i)] *= 1e25f;  // and beyond
+      vectors[size(kZeros * length + i)] = 0;
+    }
+    Stream stream;
+    const DeviceMemory src = on_device(stream, vectors);
+    const DeviceMemory units(src.bytes(), "test"), norms(kCount * sizeof(float), "test");
+    ok(l2_norm(src.as<float>(), kCount, length, units.as<float>(), norms.as<float>(), stream.get()));
+    const std::vector<float> unit = from_device<float>(stream, units),
+                             norm = from_device<float>(stream, norms);
+    for (int v = 0; v < kCount; ++v) {
+      CAPTURE(v);
+      double square = 0;
+      for (int i = 0; i < length; ++i) square += std::pow(vectors[size(v * length + i)], 2.0);
+      CHECK(norm[size(v)] == doctest::Approx(std::sqrt(square)).epsilon(1e-7));
+      double worst = 0;
+      for (int i = 0; i < length; ++i) {
+        const double expected = v == kZeros ? 0 : vectors[size(v * length + i)] / std::sqrt(square);
+        worst = std::max(worst, std::abs(unit[size(v * length + i)] - expected));
+      }
+      CHECK(worst <= 1e-7);
+    }
+  }
+}
+
+TEST_CASE("normalise_pixels: every byte, either order of channels, zeros behind") {
+  // More than a block, and no whole number of them.
+  constexpr int kPixels = 700;
+  std::vector<std::uint8_t> bytes(kPixels * 3);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
+  for (const Storage storage : kStorages)
+    for (const bool swapped : {false, true}) {
+      CAPTURE(static_cast<int>(storage));
+      CAPTURE(swapped);
+      const int channels = channels_of_input(storage);
+      Stream stream;
+      const DeviceMemory src = on_device(stream, bytes), dst(kPixels * 16, "test");
+      ok(normalise_pixels(src.as<std::uint8_t>(), kPixels, swapped, storage, dst.data(), stream.get()));
+      const std::vector<std::byte> got = from_device<std::byte>(stream, dst);
+      int wrong = 0;
+      for (int pixel = 0; pixel < kPixels; ++pixel)
+        for (int c = 0; c < channels; ++c) {
+          const double v = c < 3 ? bytes[size(3 * pixel + (swapped ? 2 - c : c))] : 0;
+          const double expected = c < 3 ? as_stored(storage, static_cast<float>((v / 255 - 0.5) / 0.5)) : 0.0;
+          wrong += host_value(storage, got.data(), size(pixel * channels + c)) != expected;
         }
+      CHECK(wrong == 0);
+    }
+}
+
+TEST_CASE("interleave_planes: planes of several images become pixels, zeros behind") {
+  CAPTURE(kSeed);
+  std::mt19937 random(kSeed);
+  constexpr int kImages = 3, kPlanes = 3, kPixels = 101;
+  const std::vector<float> planes = numbers(kImages * kPlanes * kPixels, random);
+  for (const Storage storage : kStorages) {
+    CAPTURE(static_cast<int>(storage));
+    const int channels = channels_of_input(storage);
+    Stream stream;
+    const DeviceMemory src = on_device(stream, planes), dst(kImages * kPixels * 16, "test");
+    ok(interleave_planes(src.as<float>(), kImages, kPlanes, kPixels, channels, storage, dst.data(),
+                         stream.get()));
+    const std::vector<std::byte> got = from_device<std::byte>(stream, dst);
+    int wrong = 0;
+    for (int image = 0; image < kImages; ++image)
+      for (int pixel = 0; pixel < kPixels; ++pixel)
+        for (int c = 0; c < channels; ++c) {
+          const double expected =
+              c < kPlanes ? as_stored(storage, planes[size((image * kPlanes + c) * kPixels + pixel)]) : 0;
+          wrong +=
+              host_value(storage, got.data(), size((image * kPixels + pixel) * channels + c)) != expected;
+        }
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("squeeze-and-excite: gates, and the gated sum with a residual of any stride") {
+  CAPTURE(kSeed);
+  std::mt19937 random(kSeed);
+  struct Case {
+    int images, channels, squeezed, side, stride;
+  };
+  for (const Case& c : {Case{2, 64, 4, 7, 1}, Case{1, 72, 5, 3, 2}, Case{1, 1024, 128, 2, 1}})
+    for (const Storage storage : kStorages) {
+      CAPTURE(static_cast<int>(storage));
+      CAPTURE(c.channels);
+      const int pixels = c.side * c.side, residual_side = (c.side - 1) * c.stride + 1;
+      const Stored activations = store(storage, numbers(size(c.images * pixels * c.channels), random)),
+                   residual = store(
+                       storage, numbers(size(c.images * residual_side * residual_side * c.channels), random));
+      const std::vector<float> fc1 = numbers(size(c.squeezed * c.channels), random),
+                               fc2 = numbers(size(c.channels * c.squeezed), random);
+      Stream stream;
+      const DeviceMemory src = on_device(stream, activations.bytes),
+                         other = on_device(stream, residual.bytes), d_fc1 = on_device(stream, fc1),
+                         d_fc2 = on_device(stream, fc2);
+      const DeviceMemory gates(size(c.images * c.channels) * sizeof(float), "test"), dst(src.bytes(), "test");
+      ok(prepare_squeeze_excite(storage));
+      ok(squeeze_gates(storage, src.data(), c.images, pixels, c.channels, d_fc1.as<float>(),
+                       d_fc2.as<float>(), c.squeezed, gates.as<float>(), stream.get()));
+      ok(gate_and_add(storage,
+                      {.images = c.images,
+                       .height = c.side,
+                       .width = c.side,
+                       .channels = c.channels,
+                       .residual_stride = c.stride,
+                       .residual_height = residual_side,
+                       .residual_width = residual_side},
+                      src.data(), gates.as<float>(), other.data(), dst.data(), stream.get()));
+      const std::vector<float> gate = from_device<float>(stream, gates);
+      const std::vector<std::byte> got = from_device<std::byte>(stream, dst);
+      double worst_gate = 0, worst_sum = 0;
+      for (int image = 0; image < c.images; ++image) {
+        const auto at = [&](int pixel, int k) { return size((image * pixels + pixel) * c.channels + k); };
+        std::vector<double> mean(size(c.channels)), hidden(size(c.squeezed));
+        for (int k = 0; k < c.channels; ++k)
+          for (int pixel = 0; pixel < pixels; ++pixel)
+            mean[size(k)] += activations.values[at(pixel, k)] / pixels;
+        for (int s = 0; s < c.squeezed; ++s) {
+          double sum = 0;
+          for (int k = 0; k < c.channels; ++k) sum += fc1[size(s * c.channels + k)] * mean[size(k)];
+          hidden[size(s)] = std::max(sum, 0.0);
+        }
+        for (int k = 0; k < c.channels; ++k) {
+          double sum = 0;
+          for (int s = 0; s < c.squeezed; ++s) sum += fc2[size(k * c.squeezed + s)] * hidden[size(s)];
+          const double expected = 1 / (1 + std::exp(-sum)), g = gate[size(image * c.channels + k)];
+          worst_gate = std::max(worst_gate, std::isfinite(g) ? std::abs(g - expected) : 1);
+          for (int pixel = 0; pixel < pixels; ++pixel) {
+            const int y = pixel / c.side * c.stride, x = pixel % c.side * c.stride;
+            const double added =
+                residual.values[size(((image * residual_side + y) * residual_side + x) * c.channels + k)];
+            const double value = activations.values[at(pixel, k)] * g + added;
+            const double result = host_value(storage, got.data(), at(pixel, k));
+            // The product's rounding to float32, the sum's, and the result's.
+            const double allowed = 0x1p-23 * (std::abs(added) + 1) + rounding(storage) * std::abs(value);
+            worst_sum = std::max(worst_sum, std::isfinite(result) ? std::abs(result - value) / allowed : 1e9);
+          }
+        }
+      }
+      CHECK(worst_gate <= 1e-5);
+      CHECK(worst_sum <= 1);
+    }
 }

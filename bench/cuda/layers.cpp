@@ -66,8 +66,9 @@ std::string text(const Step& step) {
 }
 
 std::string text(const ConvolutionTile& tile) {
-  return std::to_string(tile.rows) + "x" + std::to_string(tile.columns) + (tile.warpgroups ? "w" : "") +
-         (tile.splits > 1 ? "/" + std::to_string(tile.splits) : "");
+  return std::to_string(tile.rows) + "x" + std::to_string(tile.columns) + (tile.warpgroups ? "w" : "") + "." +
+         std::to_string(tile.stages) + (tile.splits > 1 ? "/" + std::to_string(tile.splits) : "") +
+         (tile.cluster ? "c" : "");
 }
 
 // One kind of layer with its data: random activations, and random weights of which every launch reads
@@ -108,10 +109,12 @@ class Subject {
   std::vector<ConvolutionTile> allowed_tiles() const {
     std::vector<ConvolutionTile> tiles = {choose_tile(c_, images_, limits_)};
     for (ConvolutionTile tile : kernels::cuda::kTiles)
-      for (const int splits : kSplits) {
-        tile.splits = splits;
-        if (tile != tiles.front() && allows(tile)) tiles.push_back(tile);
-      }
+      for (const int splits : kSplits)
+        for (const bool cluster : {false, true}) {
+          tile.splits = splits;
+          tile.cluster = cluster;
+          if (tile != tiles.front() && allows(tile)) tiles.push_back(tile);
+        }
     return tiles;
   }
 
@@ -246,7 +249,10 @@ nlohmann::json time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts,
                        {{"rows", t.tile.rows},
                         {"columns", t.tile.columns},
                         {"warpgroups", t.tile.warpgroups},
-                        {"splits", t.tile.splits}}},
+                        {"stages", t.tile.stages},
+                        {"together", nn::cuda::blocks_together(t.tile, plan.limits())},
+                        {"splits", t.tile.splits},
+                        {"cluster", t.tile.cluster}}},
                       {"min_ms", t.times.min_ms},
                       {"median_ms", t.times.median_ms},
                       {"teraflops", operations / t.times.median_ms * 1e-9},

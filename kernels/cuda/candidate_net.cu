@@ -303,9 +303,9 @@ std::size_t candidate_scratch_bytes(CandidateNet net, int count) {
 }
 
 Status prepare_candidate_nets() {
-  for (const Status status : {allow_shared(layer_kernel<Rnet1>, Rnet1::kSharedBytes),
-                              allow_shared(layer_kernel<Onet1>, Onet1::kSharedBytes),
-                              allow_shared(layer_kernel<Onet2>, Onet2::kSharedBytes)})
+  for (const Status status : {prepare_kernel(layer_kernel<Rnet1>, Rnet1::kSharedBytes),
+                              prepare_kernel(layer_kernel<Onet1>, Onet1::kSharedBytes),
+                              prepare_kernel(layer_kernel<Onet2>, Onet2::kSharedBytes)})
     if (status != Status::ok) return status;
   return Status::ok;
 }

@@ -61,15 +61,23 @@ Status pack(const Convolution& c, const float* rows, int first, int count, int c
 
 }  // namespace
 
+std::size_t shared_bytes(const ConvolutionTile& tile) {
+  std::size_t bytes = 0;
+  const auto take = [&](auto type) {
+    bytes = shared_bytes<typename decltype(type)::type>();
+    return Status::ok;
+  };
+  static_cast<void>(tile.warpgroups ? with_warpgroup_tile<F16>(tile, take) : with_warp_tile<F16>(tile, take));
+  return bytes;
+}
+
 std::size_t partial_floats(const Convolution& c, const ConvolutionTile& tile, int images) {
-  return tile.splits == 1
-             ? 0
-             : tiles_of(c, tile, images) * static_cast<std::size_t>(tile.rows) *
-                   static_cast<std::size_t>(tile.columns) * static_cast<std::size_t>(tile.splits);
+  return counter_count(c, tile, images) * static_cast<std::size_t>(tile.rows) *
+         static_cast<std::size_t>(tile.columns) * static_cast<std::size_t>(tile.splits);
 }
 
 std::size_t counter_count(const Convolution& c, const ConvolutionTile& tile, int images) {
-  return tile.splits == 1 ? 0 : tiles_of(c, tile, images);
+  return tile.splits == 1 || tile.cluster ? 0 : tiles_of(c, tile, images);
 }
 
 Status prepare_convolutions() {
@@ -91,6 +99,7 @@ Status convolve(const Convolution& convolution, const ConvolutionTile& tile, con
   a.pieces_of_tap = convolution.channels * bytes_of(convolution.storage) / kPieceBytes;
   a.steps = convolution.row_bytes() / kDepthBytes;
   a.splits = tile.splits;
+  a.cluster = tile.cluster;
   return launch_tile_of(convolution.storage, tile, &a, stream);
 }
 

@@ -19,7 +19,8 @@ struct Convolution {
   int out_height, out_width, out_channels;  // a multiple of 8
   int kernel, stride, padding;
 
-  // {weight_rows, row_bytes}: rows in the order of the sum, zero behind; see pack_weights.
+  // {weight_rows, row_bytes}: rows in the order of the sum, zero behind; see pack_weights. They are read while
+  // the kernel before on the stream may still run: that must not be the one that writes them.
   const void* weights;
   // {out_channels}, or with a batch norm before a padded convolution {9, out_channels}: what that norm's
   // shift adds depends on the taps that lie on the padding. Row 3 y + x, each 0 where the first tap lies
@@ -45,17 +46,32 @@ constexpr bool has_warpgroup_products(int compute_major, int compute_minor) {
   return compute_major == 9 && compute_minor == 0;
 }
 
+// Whether blocks of a device can form clusters, which read one another's shared memory: 9.0 and newer.
+constexpr bool has_clusters(int compute_major) {
+  return compute_major >= 9;
+}
+inline constexpr int kMostInCluster = 8;  // blocks, on every such device
+
 // How a convolution is divided among blocks of threads.
 struct ConvolutionTile {
   int rows, columns;
   bool warpgroups;  // products by warpgroups
-  int splits;  // parts of the sum, each in blocks of its own; the last to come adds them up in their order
+  int stages;       // steps of the sum that have a place in shared memory
+  int splits = 1;   // parts of the sum, each in a block of its own, that are added up in their order
+  // At most kMostInCluster parts: they form a cluster and each adds up a share of the outputs. Else they
+  // leave their parts in memory, and the last to come adds them up.
+  bool cluster = false;
 
   bool operator==(const ConvolutionTile&) const = default;
 };
-// What the kernels are built for, splits aside.
-inline constexpr ConvolutionTile kTiles[] = {{128, 128, false, 1}, {128, 64, false, 1}, {64, 64, false, 1},
-                                             {128, 256, true, 1},  {128, 128, true, 1}, {128, 64, true, 1}};
+// What the kernels are built for, splits aside. Those of 96 KiB of stages share a multiprocessor of 9.0 with
+// another block, which hides their first copies and epilogues.
+inline constexpr ConvolutionTile kTiles[] = {{128, 128, false, 3}, {128, 64, false, 4}, {64, 64, false, 6},
+                                             {128, 256, true, 4},  {128, 128, true, 5}, {128, 128, true, 3},
+                                             {128, 64, true, 4}};
+
+// Shared memory of a block.
+std::size_t shared_bytes(const ConvolutionTile& tile);
 
 struct ConvolutionRun {
   int images;
@@ -65,15 +81,15 @@ struct ConvolutionRun {
   int residual_stride, residual_height, residual_width;  // the pixel at stride times the output's place
   void* dst;                                             // {images, out_height, out_width, out_channels}
   bool float_result;                                     // dst is float32 whatever the storage
-  float* partials;     // partial_floats(...) of scratch; null where splits is 1
-  unsigned* counters;  // counter_count(...), zero before and after; null where splits is 1
+  float* partials;     // partial_floats(...) of scratch; may be null for none
+  unsigned* counters;  // counter_count(...), zero before and after; may be null for none
 };
 
-// Output pixels and channels as whole tiles.
+// Output pixels and channels as whole tiles; none where nothing is left in memory.
 std::size_t partial_floats(const Convolution& convolution, const ConvolutionTile& tile, int images);
 std::size_t counter_count(const Convolution& convolution, const ConvolutionTile& tile, int images);
 
-// For once on each device, before the first convolve.
+// Loads the kernels. For once on each device, before the first convolve and before a graph is captured.
 Status prepare_convolutions();
 
 // Precondition: images * height * width * channels, of input and output, fits 31 bits.

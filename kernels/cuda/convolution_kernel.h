@@ -22,6 +22,7 @@ struct ConvolutionArguments {
   int rows;           // outputs' pixels of all images
   int pieces_of_tap;  // pieces of one tap's channels
   int steps, splits;  // of the whole sum; parts of it
+  bool cluster;       // that the parts' blocks form
 };
 
 template <typename Element_, int kRows_, int kColumns_, int kWarpRows_, int kWarpColumns_, int kStages_>
@@ -44,7 +45,8 @@ struct WarpgroupTile {
   static constexpr bool kWarpgroups = true;
   static constexpr int kAcross = 1;
   static constexpr int kThreads = kRows / 64 * 128;
-  // One step's products are still under way while the next is begun: its stage is not free yet.
+  // Products of the step before may still be under way when copies are asked for: its stage is not free yet,
+  // that of the step before that is.
   static constexpr int kAhead = kStages - 2;
 };
 
@@ -206,40 +208,57 @@ __device__ inline int border_row(const Convolution& c, int y, int x) {
   return 3 * down + right;
 }
 
-// Bias, PReLU, residual sum, rounding: of eight channels of one pixel.
+// Eight channels of one output's pixel: bias, PReLU, residual sum, rounding.
 template <typename Element>
-__device__ void finish(const ConvolutionArguments& a, int row, int column, Eight<Element> sums) {
-  const Convolution& c = a.layer;
-  const int pixels = c.out_height * c.out_width;
-  const int image = row / pixels, pixel = row - image * pixels;
-  const int y = pixel / c.out_width, x = pixel - y * c.out_width;
-  Eight<Element> other;
-  const int border = c.border_bias ? border_row(c, y * c.stride - c.padding, x * c.stride - c.padding) : 0;
-  other.load_floats(c.bias + border * c.out_channels + column);
-#pragma unroll
-  for (int i = 0; i < 8; ++i) sums.values[i] += other.values[i];
-  if (c.slope) {
-    other.load_floats(c.slope + column);
-#pragma unroll
-    for (int i = 0; i < 8; ++i)
-      sums.values[i] = sums.values[i] < 0 ? sums.values[i] * other.values[i] : sums.values[i];
-  }
+class Output {
   using Stored = typename Element::Storage;
-  if (a.run.residual) {
-    const std::ptrdiff_t at =
-        (static_cast<std::ptrdiff_t>(image) * a.run.residual_height + y * a.run.residual_stride) *
-            a.run.residual_width +
-        x * a.run.residual_stride;
-    other.load(static_cast<const Stored*>(a.run.residual) + at * c.out_channels + column);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) sums.values[i] += other.values[i];
+
+ public:
+  explicit __device__ Output(const ConvolutionArguments& a) : a_(a) {}
+
+  // Asks for what is added, all of it at once, long before it is wanted where that can be.
+  __device__ void prepare(int row, int column) {
+    const Convolution& c = a_.layer;
+    const ConvolutionRun& run = a_.run;
+    const int pixels = c.out_height * c.out_width;
+    const int image = row / pixels, pixel = row - image * pixels;
+    const int y = pixel / c.out_width, x = pixel - y * c.out_width;
+    const int border = c.border_bias ? border_row(c, y * c.stride - c.padding, x * c.stride - c.padding) : 0;
+    at_ = static_cast<std::ptrdiff_t>(row) * c.out_channels + column;
+    bias_.load_floats(c.bias + border * c.out_channels + column);
+    if (c.slope) slope_.load_floats(c.slope + column);
+    if (run.residual) {
+      const std::ptrdiff_t from =
+          (static_cast<std::ptrdiff_t>(image) * run.residual_height + y * run.residual_stride) *
+              run.residual_width +
+          x * run.residual_stride;
+      residual_.load(static_cast<const Stored*>(run.residual) + from * c.out_channels + column);
+    }
   }
-  const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row) * c.out_channels + column;
-  if (a.run.float_result)
-    sums.store_floats(static_cast<float*>(a.run.dst) + at);
-  else
-    sums.store(static_cast<Stored*>(a.run.dst) + at);
-}
+
+  __device__ void store(Eight<Element> sums) const {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) sums.values[i] += bias_.values[i];
+    if (a_.layer.slope) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i)
+        sums.values[i] = sums.values[i] < 0 ? sums.values[i] * slope_.values[i] : sums.values[i];
+    }
+    if (a_.run.residual) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) sums.values[i] += residual_.values[i];
+    }
+    if (a_.run.float_result)
+      sums.store_floats(static_cast<float*>(a_.run.dst) + at_);
+    else
+      sums.store(static_cast<Stored*>(a_.run.dst) + at_);
+  }
+
+ private:
+  const ConvolutionArguments& a_;
+  std::ptrdiff_t at_ = 0;
+  Eight<Element> bias_{}, slope_{}, residual_{};
+};
 
 template <typename Tile>
 __device__ void sum_up(const ConvolutionArguments& a, int first_row, int first_column, std::byte* shared) {
@@ -285,7 +304,6 @@ __device__ void sum_up(const ConvolutionArguments& a, int first_row, int first_c
         ptx::multiply_warpgroup<Tile::Element::kProduct, Tile::kColumns>(flat, ptx::along(source, 32 * i),
                                                                          ptx::along(weights, 32 * i));
       ptx::commit_products();
-      ptx::wait_for_products<1>();
     }
     if (step + Tile::kAhead < steps) {
       loader.load_weights(stage(step + Tile::kAhead));
@@ -293,7 +311,10 @@ __device__ void sum_up(const ConvolutionArguments& a, int first_row, int first_c
     }
     loader.advance();
     ptx::commit_copies();
-    if constexpr (!Tile::kWarpgroups) sums.multiply(now, warp_row, warp_column);
+    if constexpr (Tile::kWarpgroups)
+      ptx::wait_for_products<1>();
+    else
+      sums.multiply(now, warp_row, warp_column);
   }
   if constexpr (Tile::kWarpgroups) ptx::wait_for_products<0>();
   ptx::wait_for_copies<0>();
@@ -302,71 +323,134 @@ __device__ void sum_up(const ConvolutionArguments& a, int first_row, int first_c
   __syncthreads();
 }
 
-// Of a sum in parts: leaves this block's, and true when it was the last.
+// A tile of outputs as the threads of a block walk through it: items of eight channels of a pixel.
 template <typename Tile>
-__device__ bool leave_part(const ConvolutionArguments& a, const float* sums, bool* is_last) {
-  constexpr int kGroups = Tile::kColumns / 8;
-  const unsigned tile = blockIdx.x;
-  float* part = a.run.partials +
-                (static_cast<std::ptrdiff_t>(blockIdx.y) * gridDim.x + tile) * (Tile::kRows * Tile::kColumns);
-  for (int i = static_cast<int>(threadIdx.x); i < Tile::kRows * kGroups; i += Tile::kThreads) {
+struct Items {
+  static constexpr int kGroups = Tile::kColumns / 8;  // of a row
+  const ConvolutionArguments& a;
+  int first_row, first_column;
+
+  // The rows that are pixels.
+  __device__ int count() const {
+    const int rows = a.rows - first_row;
+    return (rows < Tile::kRows ? rows : Tile::kRows) * kGroups;
+  }
+  __device__ int row(int item) const { return first_row + item / kGroups; }
+  __device__ int column(int item) const { return first_column + item % kGroups * 8; }
+  __device__ bool is_output(int item) const { return column(item) < a.layer.out_channels; }
+  // Among the block's sums.
+  __device__ static int place(int item) {
+    return item / kGroups * TileMemory<Tile>::kPitch + item % kGroups * 8;
+  }
+};
+
+// Of a sum in parts: leaves this block's in memory, and true when it was the last.
+template <typename Tile>
+__device__ bool leave_part(const Items<Tile>& items, float* part, const float* sums, bool* is_last) {
+  const ConvolutionArguments& a = items.a;
+  for (int i = static_cast<int>(threadIdx.x); i < items.count(); i += Tile::kThreads) {
     Eight<Tf32> eight;
-    eight.load_floats(sums + i / kGroups * TileMemory<Tile>::kPitch + i % kGroups * 8);
+    eight.load_floats(sums + items.place(i));
     eight.store_floats(part + i * 8);
   }
-  __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
-    const unsigned before = atomicAdd(a.run.counters + tile, 1u);
+    __threadfence();  // of all that the barrier has shown to this thread
+    unsigned* const counter = a.run.counters + blockIdx.x;
+    const unsigned before = atomicAdd(counter, 1u);
     *is_last = before + 1 == gridDim.y;
-    if (*is_last) a.run.counters[tile] = 0;
+    if (*is_last) *counter = 0;
   }
   __syncthreads();
   if (*is_last) __threadfence();
   return *is_last;
 }
 
+// Outputs of a sum in parts, by the last block.
 template <typename Tile>
-__global__ void __launch_bounds__(Tile::kThreads)
-    convolution_kernel(const __grid_constant__ ConvolutionArguments a) {
+__device__ void add_up_memory(const Items<Tile>& items, const float* sums, bool* is_last) {
   using Element = typename Tile::Element;
-  constexpr int kGroups = Tile::kColumns / 8;
-  std::byte* shared = ptx::dynamic_shared();
-  // Columns vary fastest, so that blocks that run at the same time read the same pixels.
-  const int across = (a.layer.out_channels + Tile::kColumns - 1) / Tile::kColumns;
-  const int first_row = static_cast<int>(blockIdx.x) / across * Tile::kRows;
-  const int first_column = static_cast<int>(blockIdx.x) % across * Tile::kColumns;
-  sum_up<Tile>(a, first_row, first_column, shared);
-  const auto* sums = reinterpret_cast<const float*>(shared);
-  const bool in_parts = a.splits > 1;
-  if (in_parts && !leave_part<Tile>(a, sums, reinterpret_cast<bool*>(shared + TileMemory<Tile>::kBytes)))
+  const std::ptrdiff_t tile = Tile::kRows * Tile::kColumns,
+                       stride = static_cast<std::ptrdiff_t>(gridDim.x) * tile;
+  float* const parts = items.a.run.partials + static_cast<std::ptrdiff_t>(blockIdx.x) * tile;
+  if (!leave_part<Tile>(items, parts + static_cast<std::ptrdiff_t>(blockIdx.y) * stride, sums, is_last))
     return;
-  const std::ptrdiff_t part_stride = static_cast<std::ptrdiff_t>(gridDim.x) * (Tile::kRows * Tile::kColumns);
-  for (int i = static_cast<int>(threadIdx.x); i < Tile::kRows * kGroups; i += Tile::kThreads) {
-    const int row = first_row + i / kGroups, column = first_column + i % kGroups * 8;
-    if (row >= a.rows || column >= a.layer.out_channels) continue;
+  for (int i = static_cast<int>(threadIdx.x); i < items.count(); i += Tile::kThreads) {
+    if (!items.is_output(i)) continue;
+    Output<Element> output(items.a);
+    output.prepare(items.row(i), items.column(i));
     Eight<Element> total;
-    if (in_parts) {
-      const float* part =
-          a.run.partials + static_cast<std::ptrdiff_t>(blockIdx.x) * (Tile::kRows * Tile::kColumns) + i * 8;
-      total.load_floats_of_others(part);
-      for (int split = 1; split < a.splits; ++split) {
-        Eight<Element> other;
-        other.load_floats_of_others(part + split * part_stride);
+    total.load_floats_of_others(parts + i * 8);
+#pragma unroll 4
+    for (int split = 1; split < items.a.splits; ++split) {
+      Eight<Element> other;
+      other.load_floats_of_others(parts + split * stride + i * 8);
 #pragma unroll
-        for (int k = 0; k < 8; ++k) total.values[k] += other.values[k];
-      }
-    } else {
-      total.load_floats(sums + i / kGroups * TileMemory<Tile>::kPitch + i % kGroups * 8);
+      for (int k = 0; k < 8; ++k) total.values[k] += other.values[k];
     }
-    finish<Element>(a, row, column, total);
+    output.store(total);
   }
+}
+
+// Outputs of a sum in parts that lie in a cluster's blocks: a share of the outputs each.
+template <typename Tile>
+__device__ void add_up_cluster(const Items<Tile>& items, const float* sums) {
+  using Element = typename Tile::Element;
+  ptx::arrive_at_cluster();
+  const int splits = items.a.splits, rank = static_cast<int>(blockIdx.y);
+  const int begin = items.count() * rank / splits, end = items.count() * (rank + 1) / splits;
+  // All threads of a warp wait together, those without an output as well.
+  for (int at = begin; at == begin || at < end; at += Tile::kThreads) {
+    const int i = at + static_cast<int>(threadIdx.x);
+    const bool is_output = i < end && items.is_output(i);
+    Output<Element> output(items.a);
+    if (is_output) output.prepare(items.row(i), items.column(i));
+    if (at == begin) ptx::wait_for_cluster();
+    if (!is_output) continue;
+    Eight<Element> total{};
+#pragma unroll 4
+    for (int split = 0; split < splits; ++split) {
+      Eight<Element> other;
+      other.load_floats_of_block(sums + items.place(i), split);
+#pragma unroll
+      for (int k = 0; k < 8; ++k) total.values[k] += other.values[k];
+    }
+    output.store(total);
+  }
+  // A block's sums are there until all have read them.
+  ptx::arrive_at_cluster();
+  ptx::wait_for_cluster();
 }
 
 // Shared memory of a block: the stages, and whether it is the last.
 template <typename Tile>
 constexpr std::size_t shared_bytes() {
   return TileMemory<Tile>::kBytes + 16;
+}
+
+// Two blocks of up to 100 KiB share the registers of a multiprocessor, too.
+template <typename Tile>
+__global__ void __launch_bounds__(Tile::kThreads, shared_bytes<Tile>() <= (100 << 10) ? 2 : 1)
+    convolution_kernel(const __grid_constant__ ConvolutionArguments a) {
+  using Element = typename Tile::Element;
+  std::byte* shared = ptx::dynamic_shared();
+  // Columns vary fastest, so that blocks that run at the same time read the same pixels.
+  const int across = (a.layer.out_channels + Tile::kColumns - 1) / Tile::kColumns;
+  const Items<Tile> items{a, static_cast<int>(blockIdx.x) / across * Tile::kRows,
+                          static_cast<int>(blockIdx.x) % across * Tile::kColumns};
+  sum_up<Tile>(a, items.first_row, items.first_column, shared);
+  const auto* sums = reinterpret_cast<const float*>(shared);
+  if (a.cluster) return add_up_cluster<Tile>(items, sums);
+  if (a.splits > 1)
+    return add_up_memory<Tile>(items, sums, reinterpret_cast<bool*>(shared + TileMemory<Tile>::kBytes));
+  for (int i = static_cast<int>(threadIdx.x); i < items.count(); i += Tile::kThreads) {
+    if (!items.is_output(i)) continue;
+    Output<Element> output(a);
+    output.prepare(items.row(i), items.column(i));
+    Eight<Element> total;
+    total.load_floats(sums + items.place(i));
+    output.store(total);
+  }
 }
 
 // f(std::type_identity<Tile>) for the tile of an element type that matches.
@@ -380,19 +464,21 @@ Status with_warp_tile(const ConvolutionTile& tile, F&& f) {
 template <typename Element, typename F>
 Status with_warpgroup_tile(const ConvolutionTile& tile, F&& f) {
   if (tile.columns == 256) return f(std::type_identity<WarpgroupTile<Element, 128, 256, 4>>());
-  if (tile.columns == 128) return f(std::type_identity<WarpgroupTile<Element, 128, 128, 5>>());
-  return f(std::type_identity<WarpgroupTile<Element, 128, 64, 6>>());
+  if (tile.columns == 64) return f(std::type_identity<WarpgroupTile<Element, 128, 64, 4>>());
+  if (tile.stages == 3) return f(std::type_identity<WarpgroupTile<Element, 128, 128, 3>>());
+  return f(std::type_identity<WarpgroupTile<Element, 128, 128, 5>>());
 }
 
 // Launches the kernel of a tile, or prepares it where `arguments` is null. Each element type's are
 // instantiated in files of their own.
 template <typename Tile>
 Status launch_tile(const ConvolutionArguments* arguments, cudaStream_t stream) {
-  if (!arguments) return allow_shared(convolution_kernel<Tile>, shared_bytes<Tile>());
+  if (!arguments) return prepare_kernel(convolution_kernel<Tile>, shared_bytes<Tile>());
   const ConvolutionArguments& a = *arguments;
   const dim3 grid(blocks_for(a.layer.out_channels, Tile::kColumns) * blocks_for(a.rows, Tile::kRows),
                   static_cast<unsigned>(a.splits));
-  return launch(convolution_kernel<Tile>, grid, dim3(Tile::kThreads), shared_bytes<Tile>(), stream, a);
+  return launch_clusters(a.cluster ? grid.y : 1, convolution_kernel<Tile>, grid, dim3(Tile::kThreads),
+                         shared_bytes<Tile>(), stream, a);
 }
 
 template <typename Element>

@@ -73,6 +73,9 @@ struct Eight {
   __device__ void load_floats_of_others(const float* from) {
     set(__ldcg(reinterpret_cast<const float4*>(from)), __ldcg(reinterpret_cast<const float4*>(from) + 1));
   }
+  __device__ void load_floats_of_block(const float* shared, int rank_in_cluster) {
+    set(ptx::load_from_block(shared, rank_in_cluster), ptx::load_from_block(shared + 4, rank_in_cluster));
+  }
   __device__ void set(const float4& low, const float4& high) {
     values[0] = low.x, values[1] = low.y, values[2] = low.z, values[3] = low.w;
     values[4] = high.x, values[5] = high.y, values[6] = high.z, values[7] = high.w;

@@ -11,6 +11,7 @@ constexpr int kThreads = 128;
 __global__ void __launch_bounds__(kThreads)
     l2_norm_kernel(const float* src, int length, float* units, float* norms) {
   ptx::wait_for_previous_kernel();
+  ptx::allow_next_kernel();
   auto* const parts = reinterpret_cast<double*>(ptx::dynamic_shared());
   const int thread = static_cast<int>(threadIdx.x);
   src += static_cast<long long>(blockIdx.x) * length;
@@ -28,6 +29,10 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 }  // namespace
+
+Status prepare_l2_norm() {
+  return prepare_kernel(l2_norm_kernel);
+}
 
 Status l2_norm(const float* src, int count, int length, float* units, float* norms, cudaStream_t stream) {
   return launch(l2_norm_kernel, dim3(static_cast<unsigned>(count)), dim3(kThreads),

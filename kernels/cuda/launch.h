@@ -28,28 +28,53 @@ struct Capability {
 Capability capability();
 
 // Kernels begin with ptx::wait_for_previous_kernel(): where the device can, the next one's blocks are in
-// place when the last of this one's leave.
+// place when the last of this one's leave. Blocks of the same x form clusters of `in_cluster` along y.
 template <typename... Parameters, typename... Arguments>
-Status launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
-              cudaStream_t stream, Arguments&&... arguments) {
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
+Status launch_clusters(unsigned in_cluster, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                       std::size_t shared_bytes, cudaStream_t stream, Arguments&&... arguments) {
+  cudaLaunchAttribute attributes[2] = {};
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
-  config.attrs = &overlap;
-  config.numAttrs = kKernelsWait && capability().major >= 9 ? 1 : 0;
+  config.attrs = attributes;
+  if (kKernelsWait && capability().major >= 9) {
+    cudaLaunchAttribute& overlap = attributes[config.numAttrs++];
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (in_cluster > 1) {
+    cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = cluster.val.clusterDim.z = 1;
+    cluster.val.clusterDim.y = in_cluster;
+  }
   return static_cast<Status>(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
 }
 
-// Lets a kernel have more shared memory than the 48 KiB that all may; once for each kernel and device.
+template <typename... Parameters, typename... Arguments>
+Status launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
+              cudaStream_t stream, Arguments&&... arguments) {
+  return launch_clusters(1, kernel, grid, block, shared_bytes, stream, std::forward<Arguments>(arguments)...);
+}
+
+// Loads a kernel, which is else done by its first launch and has to wait for the device then: not while a
+// graph is captured. Lets it have `shared_bytes`, where it wants more than the 48 KiB that all may. For once
+// for each kernel and device.
 template <typename Kernel>
-Status allow_shared(Kernel* kernel, std::size_t bytes) {
-  return static_cast<Status>(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+Status prepare_kernel(Kernel* kernel, std::size_t shared_bytes = 0) {
+  // Of the most shared memory there is, in percent: what two blocks of most tiles take on 9.0, or one of the
+  // largest. The same for all kernels: a multiprocessor that has to divide its memory anew runs empty first.
+  constexpr int kCarveout = 86;
+  cudaFuncAttributes attributes;
+  cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, kCarveout);
+  if (error == cudaSuccess && shared_bytes > 48 << 10)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(shared_bytes));
+  return static_cast<Status>(error);
 }
 
 }  // namespace adaface::kernels::cuda

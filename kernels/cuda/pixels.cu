@@ -16,6 +16,7 @@ template <typename Element>
 __global__ void __launch_bounds__(kThreads) normalise_kernel(const std::uint8_t* src, long long pixels,
                                                              bool swapped, typename Element::Storage* dst) {
   ptx::wait_for_previous_kernel();
+  ptx::allow_next_kernel();
   const long long i = static_cast<long long>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= pixels) return;
   src += i * 3;
@@ -34,6 +35,7 @@ __global__ void __launch_bounds__(kThreads)
     interleave_kernel(const float* src, int planes, int pixels, int channels, long long count,
                       typename Element::Storage* dst) {
   ptx::wait_for_previous_kernel();
+  ptx::allow_next_kernel();
   const long long i = static_cast<long long>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= count) return;
   const int channel = static_cast<int>(i % channels);
@@ -60,6 +62,13 @@ Status normalise(const std::uint8_t* src, long long pixels, bool swapped, void* 
 }
 
 }  // namespace
+
+Status prepare_pixels(Storage storage) {
+  return with_element(storage, [](auto element) {
+    const Status status = prepare_kernel(normalise_kernel<decltype(element)>);
+    return status == Status::ok ? prepare_kernel(interleave_kernel<decltype(element)>) : status;
+  });
+}
 
 Status normalise_pixels(const std::uint8_t* src, long long pixels_of_all, bool swapped, Storage storage,
                         void* dst, cudaStream_t stream) {

@@ -7,6 +7,9 @@
 
 namespace adaface::kernels::cuda {
 
+// Loads the kernels. For once on each device, before a graph is captured.
+Status prepare_pixels(Storage storage);
+
 // Interleaved bytes {images, pixels, 3} to {images, pixels, channels}: ((v / 255) - 0.5) / 0.5 of the three,
 // in the other order where `swapped`, then zeros. channels * bytes_of(storage) is 16.
 Status normalise_pixels(const std::uint8_t* src, long long pixels_of_all, bool swapped, Storage storage,

@@ -277,9 +277,9 @@ void lay_out(PnetLevel& level, PnetRoom& room) {
 }
 
 Status prepare_pnet() {
-  if (const Status status = allow_shared(pnet_kernel<false>, kSharedBytes); status != Status::ok)
+  if (const Status status = prepare_kernel(pnet_kernel<false>, kSharedBytes); status != Status::ok)
     return status;
-  return allow_shared(pnet_kernel<true>, kSharedBytes);
+  return prepare_kernel(pnet_kernel<true>, kSharedBytes);
 }
 
 Status propose(const float* weights, const PnetLevel* levels, int count, const PnetRoom& room,

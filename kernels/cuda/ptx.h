@@ -142,6 +142,37 @@ __device__ __forceinline__ std::uint64_t along(std::uint64_t matrix, int bytes) 
   return matrix + static_cast<std::uint64_t>(bytes >> 4);
 }
 
+// ---- Clusters of blocks (9.7.13.4, 9.7.9.22), capability 9.0 or newer
+// --------------------------------------
+
+// All threads of a cluster's blocks arrive and wait, in turn: who has waited sees what the others had written
+// to shared memory before they arrived.
+__device__ __forceinline__ void arrive_at_cluster() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void wait_for_cluster() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+// 16 bytes that lie in another block's shared memory where `shared` lies in this one's.
+__device__ __forceinline__ float4 load_from_block(const void* shared, int rank_in_cluster) {
+  float4 loaded{};
+#if __CUDA_ARCH__ >= 900
+  std::uint32_t address;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
+               : "=r"(address)
+               : "r"(shared_address(shared)), "r"(rank_in_cluster));
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(loaded.x), "=f"(loaded.y), "=f"(loaded.z), "=f"(loaded.w)
+               : "r"(address)
+               : "memory");
+#endif
+  return loaded;
+}
+
 // ---- Launches that overlap (9.7.13.13) ------------------------------------------------------------------
 
 // Until the kernels that this one depends on are done and what they wrote can be seen. Every kernel waits

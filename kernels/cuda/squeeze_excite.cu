@@ -17,6 +17,7 @@ __global__ void __launch_bounds__(kThreads)
     gates_kernel(const typename Element::Storage* src, int pixels, int channels, const float* fc1,
                  const float* fc2, int squeezed, float* gates) {
   ptx::wait_for_previous_kernel();
+  ptx::allow_next_kernel();
   auto* const sums = reinterpret_cast<float*>(ptx::dynamic_shared());  // {rows, channels}, then {squeezed}
   const int groups = channels / 8, rows = kThreads / groups < 1 ? 1 : kThreads / groups;
   const int thread = static_cast<int>(threadIdx.x);
@@ -60,6 +61,7 @@ __global__ void __launch_bounds__(kThreads)
     gate_kernel(GateSum s, const typename Element::Storage* src, const float* gates,
                 const typename Element::Storage* residual, typename Element::Storage* dst) {
   ptx::wait_for_previous_kernel();
+  ptx::allow_next_kernel();
   const int groups = s.channels / 8, pixels = s.height * s.width;
   const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
   if (i >= s.images * pixels * groups) return;
@@ -101,8 +103,8 @@ Status gate_sum(const GateSum& sum, const void* src, const float* gates, const v
 
 template <typename Element>
 Status prepare() {
-  const Status status = allow_shared(gates_kernel<Element>, kMostGateShared);
-  return status == Status::ok ? allow_shared(gate_kernel<Element>, 0) : status;
+  const Status status = prepare_kernel(gates_kernel<Element>, kMostGateShared);
+  return status == Status::ok ? prepare_kernel(gate_kernel<Element>) : status;
 }
 
 }  // namespace

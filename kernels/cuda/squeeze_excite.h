@@ -9,7 +9,7 @@ namespace adaface::kernels::cuda {
 // channels fits 31 bits.
 inline constexpr int kMostGateChannels = 1024, kMostSqueezed = 128;
 
-// Loads the kernels: not while a graph is captured. For once on each device.
+// Loads the kernels. For once on each device, before a graph is captured.
 Status prepare_squeeze_excite(Storage storage);
 
 // gates{images, channels} = sigmoid(fc2 relu(fc1 mean over pixels)); fc1{squeezed, channels}, fc2{channels,

@@ -3,6 +3,9 @@
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
+#include <chrono>
+#include <thread>
+
 #include "src/error.hpp"
 #include "src/nn/cuda_backend.h"
 
@@ -77,7 +80,8 @@ DeviceScope::~DeviceScope() {
 DeviceLimits limits(int device) {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, device), "properties of device " + std::to_string(device));
-  return {properties.major, properties.minor, properties.multiProcessorCount};
+  return {properties.major, properties.minor, properties.multiProcessorCount,
+          properties.sharedMemPerMultiprocessor};
 }
 
 template <Place kPlace>
@@ -101,7 +105,8 @@ template class Memory<Place::device>;
 template class Memory<Place::host>;
 
 Event::Event(bool timed) : device_(current_device()) {
-  check(cudaEventCreateWithFlags(&event_, timed ? 0u : cudaEventDisableTiming), "a new event");
+  check(cudaEventCreateWithFlags(&event_, cudaEventBlockingSync | (timed ? 0u : cudaEventDisableTiming)),
+        "a new event");
 }
 
 Event::~Event() {
@@ -109,7 +114,19 @@ Event::~Event() {
 }
 
 void Event::synchronize(const std::string& operation) const {
-  check(cudaEventSynchronize(event_), operation);
+  // The system needs some ten microseconds to wake a thread: a crop is waited for awake, a batch asleep.
+  constexpr auto kAwake = std::chrono::milliseconds(2);
+  const auto end = std::chrono::steady_clock::now() + kAwake;
+  cudaError_t error = cudaEventQuery(event_);
+  if (error == cudaErrorNotReady) {
+    while (error == cudaErrorNotReady && std::chrono::steady_clock::now() < end) {
+      std::this_thread::yield();
+      error = cudaEventQuery(event_);
+    }
+    cudaGetLastError();  // which may remember that it was not ready
+    if (error == cudaErrorNotReady) error = cudaEventSynchronize(event_);
+  }
+  check(error, operation);
 }
 
 float Event::milliseconds(const Event& from, const Event& to) {
@@ -127,15 +144,17 @@ Stream::~Stream() {
 }
 
 void Stream::upload(void* device, const void* host, std::size_t bytes) {
-  check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "copy to the device");
+  if (bytes > 0)
+    check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "copy to the device");
 }
 
 void Stream::download(void* host, const void* device, std::size_t bytes) {
-  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "copy from the device");
+  if (bytes > 0)
+    check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "copy from the device");
 }
 
 void Stream::clear(void* device, std::size_t bytes) {
-  check(cudaMemsetAsync(device, 0, bytes, stream_), "clearing memory");
+  if (bytes > 0) check(cudaMemsetAsync(device, 0, bytes, stream_), "clearing memory");
 }
 
 void Stream::record(const Event& event) {

@@ -35,6 +35,7 @@ class DeviceScope {
 struct DeviceLimits {
   int compute_major = 0, compute_minor = 0;
   int multiprocessors = 0;
+  std::size_t shared_bytes = 0;  // of a multiprocessor
 };
 DeviceLimits limits(int device);
 
@@ -83,7 +84,7 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   CUevent_st* get() const { return event_; }
-  // Until what was recorded has happened.
+  // Until what was recorded has happened: awake at first, then asleep.
   void synchronize(const std::string& operation) const;
   // Of two timed ones that have happened.
   static float milliseconds(const Event& from, const Event& to);

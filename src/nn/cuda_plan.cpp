@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/cuda/l2_norm.h"
+#include "kernels/cuda/pixels.h"
 #include "kernels/cuda/squeeze_excite.h"
 #include "src/error.hpp"
 #include "src/nn/blocks.h"
@@ -164,8 +166,9 @@ void Plan::add_convolution(const Network& network, const Layer& layer, Step& ste
                          : storage_ == Storage::bf16 ? "bf16 "
                                                      : "tf32 ") +
                         std::to_string(tile.rows) + "x" + std::to_string(tile.columns) +
-                        (tile.warpgroups ? " warpgroups" : "") +
-                        (tile.splits > 1 ? " in " + std::to_string(tile.splits) : "");
+                        (tile.warpgroups ? " warpgroups" : "") + " " + std::to_string(tile.stages) +
+                        " stages" + (tile.splits > 1 ? " in " + std::to_string(tile.splits) : "") +
+                        (tile.cluster ? " of a cluster" : "");
   info.shape += " k" + std::to_string(layer.kernel) + " s" + std::to_string(layer.stride);
   const double outputs = static_cast<double>(out.channels) * out.height * out.width;
   info.multiply_adds = outputs * in.channels * layer.kernel * layer.kernel;
@@ -176,6 +179,8 @@ void Plan::add_convolution(const Network& network, const Layer& layer, Step& ste
 void Plan::upload(const Network& network, ThreadPool* pool) {
   check(kernels::cuda::prepare_convolutions(), "preparing the convolutions");
   check(kernels::cuda::prepare_squeeze_excite(storage_), "preparing squeeze-and-excite");
+  check(kernels::cuda::prepare_pixels(storage_), "preparing the input");
+  check(kernels::cuda::prepare_l2_norm(), "preparing norms");
   parameters_ = DeviceMemory(parameter_bytes_, "weights");
   Stream stream;
   stream.clear(parameters_.data(), parameter_bytes_);

@@ -12,8 +12,6 @@ namespace {
 using kernels::cuda::Convolution;
 using kernels::cuda::ConvolutionTile;
 
-// Sums are split only where all blocks have a place at the same time: so many for each multiprocessor.
-constexpr int kSplitBlocks = 2;
 constexpr int kMostSplits = 32;
 
 // In cycles of a multiprocessor. A step takes as long as its products at the rate that their kind reaches,
@@ -23,9 +21,10 @@ constexpr double kWarpRate = 1100, kWarpgroupRate = 1900;  // multiply-adds of 1
 constexpr double kSharedRate = 128;                        // bytes a cycle
 constexpr double kCacheRate = 32, kMostCacheRate = 64;     // where all multiprocessors read; where few do
 constexpr double kTapMisses = 0.25;  // of a pixel's reads by the taps of 3x3, what the first level has not
-constexpr double kLeastStep = 250;
+constexpr double kLeastStep = 350;
 constexpr double kBlock = 2500, kOutput = 0.15;   // a block; an output of it
 constexpr double kSplit = 1500, kPartial = 0.05;  // parts: another trip to memory; an output of each part
+constexpr double kCluster = 900, kShare = 0.15;   // in a cluster: its barriers; an output of the tile
 
 // Of products by warps. The multiprocessors of devices for pictures and games have half of the tensor cores
 // of those for computing, or less.
@@ -35,7 +34,7 @@ double warp_rate(const DeviceLimits& limits) {
 }
 
 // Bytes of a step that are written to shared memory, and read by the warps or warpgroups that share it.
-double shared_bytes(const ConvolutionTile& tile) {
+double shared_traffic(const ConvolutionTile& tile) {
   double rows_and_columns = tile.rows + tile.columns;
   if (tile.warpgroups)
     rows_and_columns += tile.rows / 64.0 * (64 + tile.columns);
@@ -58,17 +57,25 @@ double estimate(const Convolution& c, const ConvolutionTile& tile, long long row
   const double busy = std::min(1.0, static_cast<double>(blocks) / limits.multiprocessors);
   const double step = std::max(
       {kLeastStep, products / (tile.warpgroups ? kWarpgroupRate : warp_rate(limits)),
-       shared_bytes(tile) / kSharedRate,
+       shared_traffic(tile) / kSharedRate,
        (pixels + tile.columns) * kernels::cuda::kDepthBytes / std::min(kMostCacheRate, kCacheRate / busy)});
-  double block = kBlock + steps * step + outputs * kOutput;
-  if (tile.splits > 1) block += kSplit + outputs * kPartial * (1 + tile.splits);
-  // Whole rounds over the multiprocessors; blocks that share one hide each other's latency, not their
-  // products.
-  const auto rounds = static_cast<double>((blocks + limits.multiprocessors - 1) / limits.multiprocessors);
-  return rounds * block;
+  double around = kBlock;
+  if (tile.cluster)
+    around += kCluster + outputs * (kShare + kOutput / tile.splits);
+  else
+    around += outputs * kOutput + (tile.splits > 1 ? kSplit + outputs * kPartial * (1 + tile.splits) : 0);
+  // Whole rounds over the multiprocessors; blocks that share one hide what is around each other's steps.
+  const auto rounds = static_cast<int>((blocks + limits.multiprocessors - 1) / limits.multiprocessors);
+  return rounds * steps * step + divide_up(rounds, blocks_together(tile, limits)) * around;
 }
 
 }  // namespace
+
+int blocks_together(const ConvolutionTile& tile, const DeviceLimits& limits) {
+  constexpr std::size_t kOfSystem = 1024;  // for each block
+  return static_cast<int>(
+      std::clamp<std::size_t>(limits.shared_bytes / (kernels::cuda::shared_bytes(tile) + kOfSystem), 1, 2));
+}
 
 PartialSizes partial_sizes(std::span<const Step> steps, int images, const DeviceLimits& limits) {
   PartialSizes sizes;
@@ -94,22 +101,32 @@ bool can_use(const Convolution& convolution, const ConvolutionTile& tile, int im
              const DeviceLimits& limits) {
   if (tile.warpgroups && !kernels::cuda::has_warpgroup_products(limits.compute_major, limits.compute_minor))
     return false;
+  if (tile.cluster && (!kernels::cuda::has_clusters(limits.compute_major) || tile.splits == 1 ||
+                       tile.splits > kernels::cuda::kMostInCluster))
+    return false;
   if (tile.splits == 1) return true;
   const long long rows = static_cast<long long>(images) * convolution.out_height * convolution.out_width;
   const long long tiles =
       (rows + tile.rows - 1) / tile.rows * divide_up(convolution.out_channels, tile.columns);
   return tile.splits <= std::min(convolution.row_bytes() / kernels::cuda::kDepthBytes, kMostSplits) &&
-         tiles * tile.splits <= static_cast<long long>(kSplitBlocks) * limits.multiprocessors;
+         tiles * tile.splits <=
+             static_cast<long long>(blocks_together(tile, limits)) * limits.multiprocessors;
 }
 
 ConvolutionTile choose_tile(const Convolution& convolution, int images, const DeviceLimits& limits) {
   const long long rows = static_cast<long long>(images) * convolution.out_height * convolution.out_width;
   ConvolutionTile best{};
   double least = std::numeric_limits<double>::infinity();
+  const auto consider = [&](const ConvolutionTile& tile) {
+    const double time = estimate(convolution, tile, rows, limits);
+    if (time < least) least = time, best = tile;
+  };
   for (ConvolutionTile tile : kernels::cuda::kTiles)
     for (tile.splits = 1; can_use(convolution, tile, images, limits); ++tile.splits) {
-      const double time = estimate(convolution, tile, rows, limits);
-      if (time < least) least = time, best = tile;
+      consider(tile);
+      ConvolutionTile in_cluster = tile;
+      in_cluster.cluster = true;
+      if (can_use(convolution, in_cluster, images, limits)) consider(in_cluster);
     }
   return best;
 }

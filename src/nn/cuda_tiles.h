@@ -20,6 +20,9 @@ PartialSizes partial_sizes(std::span<const Step> steps, int images, const Device
 bool can_use(const kernels::cuda::Convolution& convolution, const kernels::cuda::ConvolutionTile& tile,
              int images, const DeviceLimits& limits);
 
+// Blocks of a tile that a multiprocessor holds at the same time.
+int blocks_together(const kernels::cuda::ConvolutionTile& tile, const DeviceLimits& limits);
+
 // By a model of the time that each would take; see docs/cuda.md.
 kernels::cuda::ConvolutionTile choose_tile(const kernels::cuda::Convolution& convolution, int images,
                                            const DeviceLimits& limits);

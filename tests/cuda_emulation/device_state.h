@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <set>
 #include <utility>
 
 #include "tests/cuda_emulation/cuda_runtime.h"
@@ -36,6 +37,7 @@ struct State {
   std::size_t uses[kDevices] = {};
   std::map<const std::byte*, Allocation> allocations;
   std::map<std::pair<int, const void*>, int> shared_limits;
+  std::set<std::pair<int, const void*>> loaded;  // kernels: a launch loads one, but not into a capture
   std::map<CUstream_st*, std::shared_ptr<CUstream_st>> streams;
   std::minstd_rand random;  // for schedules that are
 

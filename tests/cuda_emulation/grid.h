@@ -44,6 +44,7 @@ struct PendingProduct {
 };
 
 struct Block;
+struct Cluster;
 
 struct Thread {
   Fiber fiber;
@@ -57,18 +58,28 @@ struct Thread {
   std::vector<PendingProduct> products;
   std::vector<std::size_t> product_groups;
   bool may_multiply = false;  // since begin_products()
+  bool has_arrived = false;   // at the cluster's barrier, and not waited
+  unsigned arrived_at = 0;    // its generation then
 };
 
 struct Block {
   dim3 index, size, grid;
-  int threads = 0;
+  Cluster* cluster = nullptr;
+  int threads = 0, running = 0;
   std::byte* shared = nullptr;
   std::size_t shared_bytes = 0;
-  int unfenced = 0;          // threads
-  std::uint64_t events = 0;  // arrivals and exits: without one in a whole round, all wait for ever
+  int unfenced = 0;  // threads
   Barrier all;
   Team warps[32], warpgroups[8];
   const std::function<void()>* body = nullptr;
+};
+
+// Blocks along y that run at the same time and read one another's shared memory.
+struct Cluster {
+  std::vector<Block> blocks;
+  Barrier all;
+  int threads = 0, running = 0;
+  std::uint64_t events = 0;  // arrivals and exits: without one in a whole round, all wait for ever
 };
 
 // The thread that runs.
@@ -80,12 +91,17 @@ inline constinit thread_local Thread* self = nullptr;
 // Another thread's turn.
 void yield();
 void wait(Barrier& barrier, int count);
+// The cluster's barrier, in two halves.
+void arrive(Cluster& cluster);
+void wait_for_arrivals(Cluster& cluster);
+// Where in the shared memory of a block of the cluster lies what `shared` is in this block's.
+const std::byte* in_block(const void* shared, int rank);
 
 // Brings `mine`; the last to come runs act(brought), with what lane i brought at i, before any goes on.
 template <typename Act>
 void together(Team& team, int lane, int lanes, void* mine, Act act) {
   team.brought[lane] = mine;
-  ++self->block->events;
+  ++self->block->cluster->events;
   if (++team.barrier.arrived == lanes) {
     act(team.brought);
     team.barrier.arrived = 0;
@@ -114,7 +130,9 @@ void warpgroup_together(void* mine, Act act) {
 void set_schedule(unsigned seed);
 unsigned schedule();
 
-// Runs all blocks; `shared_bytes` of shared memory each, filled with bytes that make NaNs.
-void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& body);
+// Runs all blocks, in clusters of `in_cluster` along y; `shared_bytes` of shared memory each, filled with
+// bytes that make NaNs.
+void run_grid(dim3 grid, dim3 block, unsigned in_cluster, std::size_t shared_bytes,
+              const std::function<void()>& body);
 
 }  // namespace emulation

@@ -90,6 +90,14 @@ State& state() {
   return only;
 }
 
+cudaError_t load(const void* kernel) {
+  if (captures > 0) return fail(cudaErrorStreamCaptureUnsupported);
+  const std::lock_guard lock(state().mutex);
+  ++state().uses[current_device];
+  state().loaded.insert({current_device, kernel});
+  return cudaSuccess;
+}
+
 cudaError_t set_shared_limit(const void* kernel, int bytes) {
   if (bytes < 0 || static_cast<std::size_t>(bytes) > capability().most_shared())
     return fail(cudaErrorInvalidValue);
@@ -99,18 +107,31 @@ cudaError_t set_shared_limit(const void* kernel, int bytes) {
   return cudaSuccess;
 }
 
+unsigned in_cluster(const cudaLaunchConfig_t& c) {
+  for (unsigned i = 0; i < c.numAttrs; ++i)
+    if (c.attrs[i].id == cudaLaunchAttributeClusterDimension) return c.attrs[i].val.clusterDim.y;
+  return 1;
+}
+
 cudaError_t check_launch(const void* kernel, const cudaLaunchConfig_t& c) {
   std::size_t limit = kDefaultShared;
   {
     const std::lock_guard lock(state().mutex);
     const auto at = state().shared_limits.find({current_device, kernel});
     if (at != state().shared_limits.end()) limit = static_cast<std::size_t>(at->second);
+    if (!state().loaded.contains({current_device, kernel})) {
+      if (captures > 0) return fail(cudaErrorStreamCaptureUnsupported);
+      state().loaded.insert({current_device, kernel});
+    }
   }
   const auto within = [](const dim3& d, unsigned x, unsigned y, unsigned z) {
     return d.x >= 1 && d.y >= 1 && d.z >= 1 && d.x <= x && d.y <= y && d.z <= z;
   };
   if (!within(c.gridDim, 0x7FFFFFFF, 65535, 65535) || !within(c.blockDim, 1024, 1024, 64) ||
       c.blockDim.x * c.blockDim.y * c.blockDim.z > 1024 || c.dynamicSmemBytes > limit)
+    return fail(cudaErrorInvalidValue);
+  const unsigned cluster = in_cluster(c);
+  if (cluster < 1 || cluster > 8 || c.gridDim.y % cluster != 0 || (cluster > 1 && capability().major < 9))
     return fail(cudaErrorInvalidValue);
   return cudaSuccess;
 }
@@ -178,6 +199,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int number) {
   properties->minor = of.minor;
   properties->multiProcessorCount = 132;
   properties->l2CacheSize = 50 << 20;
+  // That of one block, and the kibibyte that each takes.
+  properties->sharedMemPerMultiprocessor = capability().most_shared() + (1 << 10);
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {

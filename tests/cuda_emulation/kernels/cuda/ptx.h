@@ -161,6 +161,23 @@ void multiply_warpgroup(float (&sums)[kColumns / 2], std::uint64_t a, std::uint6
   thread.products.push_back({sums, a, b, kColumns, static_cast<int>(kProduct)});
 }
 
+// ---- Clusters of blocks ---------------------------------------------------------------------------
+
+// Whole warps come to both: a lane that stays away makes the others wait for ever.
+inline void arrive_at_cluster() {
+  emulation::warp_together(nullptr, [](void**) {});
+  emulation::arrive(*emulation::self->block->cluster);
+}
+inline void wait_for_cluster() {
+  emulation::warp_together(nullptr, [](void**) {});
+  emulation::wait_for_arrivals(*emulation::self->block->cluster);
+}
+inline float4 load_from_block(const void* shared, int rank_in_cluster) {
+  float4 loaded;
+  std::memcpy(&loaded, emulation::in_block(shared, rank_in_cluster), sizeof loaded);
+  return loaded;
+}
+
 // ---- Launches that overlap ----------------------------------------------------------------------------
 
 inline void wait_for_previous_kernel() {}
