@@ -114,6 +114,27 @@ TEST_CASE("where the device has memory for one worker, one does the work of all"
   CHECK(three.out == one.out);
 }
 
+TEST_CASE("where the device has memory for one picture, one worker detects what is in all") {
+  if (!std::getenv("LD_PRELOAD") || !fixture().can_detect()) return;
+  const fs::path pictures = fixture().directory("large");
+  for (int i = 0; i < 4; ++i) write_image(pictures / (std::to_string(i) + ".png"), Image(500 + i, 400));
+  const auto detect = [&](const char* threads, std::size_t kibibytes) {
+    return fixture().adaface(
+        {"detect", pictures.string(), "--json", "--device", "cuda", "--threads", threads},
+        "ADAFACE_EMULATED_MEMORY=" + std::to_string(kibibytes << 10));
+  };
+  // A detector's weights are 2 MB; a picture's memory is more than a step.
+  std::size_t kibibytes = 2 << 10;
+  Result one = detect("1", kibibytes);
+  CHECK(one.code != 0);
+  while (one.code != 0 && kibibytes < (64 << 10)) one = detect("1", kibibytes += 512);
+  REQUIRE(one.code == 0);
+  const Result four = detect("4", kibibytes);
+  CHECK(four.err == "");
+  CHECK(four.code == 0);
+  CHECK(four.out == one.out);
+}
+
 TEST_CASE("a device that is not there is a wrong option, one that is stands in --version") {
   const Result wrong = fixture().adaface({"embed", "nothing.png", "--device", "cuda:1000"});
   CHECK(wrong.code == 2);

@@ -14,17 +14,18 @@
 #include <vector>
 
 #include "src/adaface.hpp"
+#include "tools/adaface/crew.h"
 #include "tools/adaface/inputs.h"
 #include "tools/adaface/options.h"
 #include "tools/adaface/progress.h"
 
 namespace adaface::cli {
 
-// `make_worker(threads)` gives what one thread works with, or throws MemoryError, which stops the call only
-// where there is no other worker; `work(worker, input)` one result, or throws
+// `make_worker(threads)` gives what one thread works with; `work(worker, input)` one result, or throws
 // adaface::Error, which becomes that input's Failure; `take(input, result, failure)` runs on the calling
 // thread in input order, with one of the two null. Returns how many failed. At most a few results a thread
-// wait for their turn.
+// wait for their turn. Where there is not memory for all threads, fewer do the work of all (crew.h): what one
+// alone has no memory for fails, and MemoryError of a worker that is alone stops the call.
 template <typename Result, typename MakeWorker, typename Work, typename Take>
 int for_each_input(const std::vector<Input>& inputs, const Parallelism& parallelism, bool show_progress,
                    MakeWorker make_worker, Work work, Take take) {
@@ -67,66 +68,55 @@ int for_each_input(const std::vector<Input>& inputs, const Parallelism& parallel
     return failed;
   }
 
+  Crew crew(inputs.size(), 4 * workers);
   std::mutex mutex;
   std::condition_variable changed;
   std::map<std::size_t, Outcome> ready;
-  std::size_t next = 0, delivered = 0;
-  bool stop = false;
   std::exception_ptr defect;
-  const std::size_t ahead = 4 * workers;
-  // Threads that have a worker, or may still get one. Of those for whose workers there is no memory the last
-  // tries once more, alone: what the others had taken is free again.
-  std::size_t active = 0;
-  std::exception_ptr short_of_memory;
-  const auto leave = [&](std::exception_ptr reason) {
-    const std::lock_guard lock(mutex);
-    if (active == 1) return false;
-    --active;
-    short_of_memory = reason;
-    return true;
-  };
-  const auto make = [&]() -> std::optional<decltype(make_worker(1))> {
-    try {
-      return make_worker(1);
-    } catch (const MemoryError&) {
-      if (leave(std::current_exception())) return std::nullopt;
-    }
-    return make_worker(1);
-  };
   const auto labour = [&] {
+    std::optional<decltype(make_worker(1))> worker;
+    const auto give_up = [&] { worker.reset(); };
+    const auto lacks_memory = [](const Outcome& outcome) {
+      return outcome.failure && outcome.failure->code == ErrorCode::out_of_memory;
+    };
     try {
-      auto worker = make();
-      if (!worker) return;
-      while (true) {
-        std::unique_lock lock(mutex);
-        changed.wait(lock, [&] { return stop || next >= inputs.size() || next < delivered + ahead; });
-        if (stop || next >= inputs.size()) return;
-        const std::size_t i = next++;
-        lock.unlock();
-        Outcome outcome = attempt(*worker, inputs[i]);
-        lock.lock();
-        ready.emplace(i, std::move(outcome));
+      while (!worker) {
+        const bool was_alone = crew.is_alone();
+        try {
+          worker.emplace(make_worker(1));
+        } catch (const MemoryError&) {
+          if (was_alone) throw;
+          if (crew.hand_over(give_up, std::nullopt)) return;
+        }
+      }
+      while (const std::optional<std::size_t> i = crew.next()) {
+        const bool was_alone = crew.is_alone();
+        Outcome outcome = attempt(*worker, inputs[*i]);
+        if (lacks_memory(outcome) && !was_alone) {
+          if (crew.hand_over(give_up, i)) return;
+          outcome = attempt(*worker, inputs[*i]);
+        }
+        const std::lock_guard lock(mutex);
+        ready.emplace(*i, std::move(outcome));
         changed.notify_all();
       }
+      crew.leave(give_up);
     } catch (...) {
+      crew.stop();
       const std::lock_guard lock(mutex);
       if (!defect) defect = std::current_exception();
-      stop = true;
       changed.notify_all();
     }
   };
   std::vector<std::thread> pool;
   pool.reserve(workers);
-  active = workers;
   try {
     while (pool.size() < workers) pool.emplace_back(labour);
   } catch (const std::system_error&) {
     if (pool.empty()) throw;
-    const std::lock_guard lock(mutex);
-    active -= workers - pool.size();
-    if (active == 0) defect = short_of_memory;
     // The system has no more threads to give: go on with those that started.
   }
+  crew.begin(pool.size());
   std::exception_ptr thrown;
   try {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -136,18 +126,12 @@ int for_each_input(const std::vector<Input>& inputs, const Parallelism& parallel
       auto node = ready.extract(i);
       lock.unlock();
       deliver(i, node.mapped());
-      lock.lock();
-      delivered = i + 1;
-      changed.notify_all();
+      crew.delivered(i + 1);
     }
   } catch (...) {
     thrown = std::current_exception();
   }
-  {
-    const std::lock_guard lock(mutex);
-    stop = true;
-    changed.notify_all();
-  }
+  crew.stop();
   for (std::thread& thread : pool) thread.join();
   if (thrown) std::rethrow_exception(thrown);
   if (defect) std::rethrow_exception(defect);
