@@ -5,7 +5,7 @@
 #include "src/engine.h"
 #include "src/image/view.h"
 #include "src/mtcnn/cascade.h"
-#include "src/mtcnn/device_cascade.h"
+#include "src/mtcnn/cuda_cascade.h"
 #include "src/mtcnn/nets.h"
 #include "src/nn/thread_pool.h"
 #include "src/weights_state.h"
@@ -51,7 +51,7 @@ struct Detector::Session {
                                                    std::string(to_string(file.info().architecture)) +
                                                    ", expected the detector's mtcnn");
     if (options.device.kind == DeviceKind::cuda) {
-      on_device = mtcnn::device_cascade(*state, options);
+      on_device = mtcnn::cuda_cascade(*state, options);
       return;
     }
     warn_of_missing_threads(options.threads, pool);
@@ -62,8 +62,8 @@ struct Detector::Session {
 
   std::shared_ptr<Weights::State> state;
   nn::ThreadPool pool;
-  mtcnn::Cascade cascade;                           // where there is none
-  std::unique_ptr<mtcnn::DeviceCascade> on_device;  // of a CUDA device
+  mtcnn::Cascade cascade;                         // where there is none
+  std::unique_ptr<mtcnn::CudaCascade> on_device;  // of a CUDA device
 };
 
 Detector::Detector(const Weights& weights, const DetectorOptions& options)
@@ -87,7 +87,7 @@ int OnDevice::index(const Detector& detector) {
   return session.on_device ? session.cascade.options.device.index : -1;
 }
 
-mtcnn::DeviceCascade* OnDevice::cascade(Detector& detector) {
+mtcnn::CudaCascade* OnDevice::cascade(Detector& detector) {
   return detector.session_->on_device.get();
 }
 

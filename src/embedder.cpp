@@ -7,7 +7,7 @@
 #include "src/image/view.h"
 #include "src/iresnet/cuda_embedder.h"
 #include "src/iresnet/iresnet.h"
-#include "src/mtcnn/device_cascade.h"
+#include "src/mtcnn/cuda_cascade.h"
 #include "src/nn/onednn.h"
 #include "src/nn/open_mp.h"
 #include "src/nn/progress.h"
@@ -198,7 +198,7 @@ int OnDevice::index(const Embedder& embedder) {
   return embedder.session_->device_index;
 }
 
-std::vector<Embedding> OnDevice::embed(Embedder& embedder, mtcnn::DeviceCascade& cascade,
+std::vector<Embedding> OnDevice::embed(Embedder& embedder, mtcnn::CudaCascade& cascade,
                                        std::span<const Transform> transforms) {
   Embedder::Session& s = *embedder.session_;
   std::vector<Embedding> embeddings(transforms.size());

@@ -53,7 +53,7 @@ Embedder& Engine::embedder() {
 
 std::vector<Embedding> embed_faces(Engine& engine, const ImageView& image, std::span<const Face> faces,
                                    Mode mode) {
-  mtcnn::DeviceCascade* const cascade = OnDevice::cascade(engine.detector());
+  mtcnn::CudaCascade* const cascade = OnDevice::cascade(engine.detector());
   if (cascade && OnDevice::index(engine.detector()) == OnDevice::index(engine.embedder())) {
     std::vector<Transform> transforms;
     for (const Face& face : faces) transforms.push_back(alignment_transform(face.landmarks, mode));

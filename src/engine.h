@@ -10,7 +10,7 @@
 namespace adaface {
 
 namespace mtcnn {
-class DeviceCascade;
+class CudaCascade;
 }
 
 // Aligns and embeds: one embedding a face. Progress ends at 1 for none as well. Precondition: `faces` are
@@ -21,12 +21,12 @@ std::vector<Embedding> embed_faces(Engine& engine, const ImageView& image, std::
 
 // What sessions have on a CUDA device.
 struct OnDevice {
-  static mtcnn::DeviceCascade* cascade(Detector& detector);  // null: on the CPU
-  static int index(const Detector& detector);                // of its CUDA device; -1: on the CPU
+  static mtcnn::CudaCascade* cascade(Detector& detector);  // null: on the CPU
+  static int index(const Detector& detector);              // of its CUDA device; -1: on the CPU
   static int index(const Embedder& embedder);
   // Embeds the crops that `transforms` cut out of the image that the cascade has looked at. Precondition: the
   // embedder is on a device, the cascade's.
-  static std::vector<Embedding> embed(Embedder& embedder, mtcnn::DeviceCascade& cascade,
+  static std::vector<Embedding> embed(Embedder& embedder, mtcnn::CudaCascade& cascade,
                                       std::span<const Transform> transforms);
 };
 

@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "src/mtcnn/device_cascade.h"
+#include "src/mtcnn/cuda_cascade.h"
 #include "src/nn/cuda_device.h"
 #include "src/weights_state.h"
 #include "tests/cuda_main.h"
@@ -36,10 +36,10 @@ Weights random_weights() {
   return Weights::load(path);
 }
 
-std::unique_ptr<mtcnn::DeviceCascade> cascade(const Weights& weights, DetectorOptions options,
-                                              const mtcnn::DeviceCascadeLimits& limits = {}) {
+std::unique_ptr<mtcnn::CudaCascade> cascade(const Weights& weights, DetectorOptions options,
+                                              const mtcnn::CudaCascadeLimits& limits = {}) {
   options.device = kCuda;
-  return mtcnn::device_cascade(*weights.state(), options, limits);
+  return mtcnn::cuda_cascade(*weights.state(), options, limits);
 }
 
 bool same_faces(const std::vector<Face>& a, const std::vector<Face>& b) {
@@ -167,7 +167,7 @@ TEST_CASE("limits and schedules of threads change no bit") {
     if (mode == Mode::reference) options.score_thresholds[0] = 0.03f;
     const std::vector<Face> expected = cascade(file, options)->detect(picture, nullptr);
     CHECK(expected.size() >= 2);
-    for (const mtcnn::DeviceCascadeLimits& limits : {mtcnn::DeviceCascadeLimits{.proposals = 1},
+    for (const mtcnn::CudaCascadeLimits& limits : {mtcnn::CudaCascadeLimits{.proposals = 1},
                                                      {.strip_bytes = 1},
                                                      {.strip_bytes = 1000},
                                                      {.wave_bytes = 1},
@@ -209,10 +209,10 @@ TEST_CASE("a lack of memory is an error, leaks nothing and passes") {
     const Weights file = random_weights();
     const Image picture = small_picture();
     const std::vector<Face> expected = cascade(file, kEverywhere)->detect(picture, nullptr);
-    const mtcnn::DeviceCascadeLimits limits{.proposals = 1, .batch_bytes = 500'000};
+    const mtcnn::CudaCascadeLimits limits{.proposals = 1, .batch_bytes = 500'000};
     int failures = 0;
     for (bool done = false; !done; ++failures) {
-      std::unique_ptr<mtcnn::DeviceCascade> detector;
+      std::unique_ptr<mtcnn::CudaCascade> detector;
       emulation::fail_allocation(failures);
       try {
         detector = cascade(file, kEverywhere, limits);

@@ -10,7 +10,7 @@
 #include "src/error.hpp"
 #include "src/nn/blocks.h"
 #include "src/nn/cuda_tiles.h"
-#include "src/nn/device_layout.h"
+#include "src/nn/cuda_layout.h"
 #include "src/nn/fusion.h"
 #include "src/nn/slots.h"
 #include "src/runtime/memory.h"

@@ -10,7 +10,7 @@
 #include "src/nn/blocks.h"
 #include "src/nn/cuda_plan.h"
 #include "src/nn/cuda_tiles.h"
-#include "src/nn/device_layout.h"
+#include "src/nn/cuda_layout.h"
 #include "src/nn/progress.h"
 
 namespace adaface::nn::cuda {

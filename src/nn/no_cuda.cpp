@@ -1,6 +1,6 @@
 // Of a build without CUDA.
 #include "src/error.hpp"
-#include "src/mtcnn/device_cascade.h"
+#include "src/mtcnn/cuda_cascade.h"
 #include "src/nn/cuda_backend.h"
 
 namespace adaface {
@@ -19,8 +19,8 @@ std::shared_ptr<const nn::CudaPlan> nn::plan_cuda(const Network&, int, Precision
   throw Error(ErrorCode::unsupported, kReason);
 }
 
-std::unique_ptr<mtcnn::DeviceCascade> mtcnn::device_cascade(Weights::State&, const DetectorOptions& options,
-                                                            const DeviceCascadeLimits&) {
+std::unique_ptr<mtcnn::CudaCascade> mtcnn::cuda_cascade(Weights::State&, const DetectorOptions& options,
+                                                            const CudaCascadeLimits&) {
   throw Error(ErrorCode::unsupported, to_string(options.device) + ": " + kReason);
 }
 

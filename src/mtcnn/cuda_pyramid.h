@@ -7,7 +7,7 @@
 #include "kernels/cuda/pnet.h"
 #include "kernels/cuda/resize.h"
 #include "src/adaface.hpp"
-#include "src/nn/device_layout.h"
+#include "src/nn/cuda_layout.h"
 
 namespace adaface::mtcnn {
 
@@ -30,7 +30,7 @@ struct PyramidWave {
   std::size_t bytes() const;
 };
 
-struct DevicePyramid {
+struct CudaPyramid {
   std::vector<double> scales;  // for each level
   std::vector<kernels::cuda::ResizeJob> jobs;
   std::vector<kernels::cuda::PnetLevel> levels;
@@ -41,6 +41,6 @@ struct DevicePyramid {
 };
 
 // Waves take at most `wave_bytes`, but for those of a single level.
-DevicePyramid plan_pyramid(int width, int height, const DetectorOptions& options, std::size_t wave_bytes);
+CudaPyramid plan_pyramid(int width, int height, const DetectorOptions& options, std::size_t wave_bytes);
 
 }  // namespace adaface::mtcnn

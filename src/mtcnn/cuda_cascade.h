@@ -22,9 +22,9 @@ namespace adaface::mtcnn {
 // compared with thresholds are the host's, by the code of the CPU's cascade: what is kept depends on ties and
 // on sums in double in the published order, and there is little of it, some thousand proposals of 32 bytes.
 // So a picture waits for the device three times, after each net.
-class DeviceCascade {
+class CudaCascade {
  public:
-  virtual ~DeviceCascade() = default;
+  virtual ~CudaCascade() = default;
 
   // As Cascade::detect, of a checked view. The image stays on the device until the next call, or an error.
   // Throws out_of_memory, naming the picture, when the device has too little memory for it; internal. The
@@ -42,7 +42,7 @@ class DeviceCascade {
 };
 
 // How much of its work it does at once. Results do not depend on it.
-struct DeviceCascadeLimits {
+struct CudaCascadeLimits {
   // Proposals that P-Net may make before its list has to grow, which costs that picture a second run of it;
   // at least 1.
   std::uint64_t proposals = 1u << 14;
@@ -53,7 +53,7 @@ struct DeviceCascadeLimits {
 };
 
 // On options.device. Throws as Detector does.
-std::unique_ptr<DeviceCascade> device_cascade(Weights::State& weights, const DetectorOptions& options,
-                                              const DeviceCascadeLimits& limits = {});
+std::unique_ptr<CudaCascade> cuda_cascade(Weights::State& weights, const DetectorOptions& options,
+                                          const CudaCascadeLimits& limits = {});
 
 }  // namespace adaface::mtcnn

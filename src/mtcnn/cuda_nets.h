@@ -11,13 +11,13 @@
 namespace adaface::mtcnn {
 
 // Immutable: any number of sessions may use it.
-struct DeviceNets {
+struct CudaNets {
   nn::cuda::DeviceMemory memory;
   const float* pnet = nullptr;  // kernels::cuda::PnetLayout
   kernels::cuda::CandidateWeights rnet{}, onet{};
 };
 
 // Those of `weights` on a device, as all sessions over them share them. Throws as Detector does.
-std::shared_ptr<const DeviceNets> device_nets(Weights::State& weights, int device);
+std::shared_ptr<const CudaNets> cuda_nets(Weights::State& weights, int device);
 
 }  // namespace adaface::mtcnn

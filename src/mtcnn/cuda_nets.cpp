@@ -1,4 +1,4 @@
-#include "src/mtcnn/device_nets.h"
+#include "src/mtcnn/cuda_nets.h"
 
 #include <algorithm>
 #include <array>
@@ -122,14 +122,14 @@ CandidateParts pack_candidate_net(const nn::TensorReader& tensors, device::Candi
   return parts;
 }
 
-std::shared_ptr<const DeviceNets> upload_nets(const weights::AfwFile& file) {
+std::shared_ptr<const CudaNets> upload_nets(const weights::AfwFile& file) {
   const nn::TensorReader tensors(file);
   Packing packing;
   const std::size_t pnet = packing.add(pack_pnet(tensors));
   const CandidateParts rnet = pack_candidate_net(tensors, device::CandidateNet::rnet, "rnet", packing),
                        onet = pack_candidate_net(tensors, device::CandidateNet::onet, "onet", packing);
   const std::size_t bytes = packing.floats().size() * sizeof(float);
-  auto nets = std::make_shared<DeviceNets>();
+  auto nets = std::make_shared<CudaNets>();
   nets->memory = nn::cuda::DeviceMemory(bytes, "the weights of the detector");
   nn::cuda::Stream stream;
   stream.upload(nets->memory.data(), packing.floats().data(), bytes);
@@ -143,8 +143,8 @@ std::shared_ptr<const DeviceNets> upload_nets(const weights::AfwFile& file) {
 
 }  // namespace
 
-std::shared_ptr<const DeviceNets> device_nets(Weights::State& weights, int device) {
-  return std::static_pointer_cast<const DeviceNets>(
+std::shared_ptr<const CudaNets> cuda_nets(Weights::State& weights, int device) {
+  return std::static_pointer_cast<const CudaNets>(
       weights.shared("mtcnn on cuda:" + std::to_string(device), [&] { return upload_nets(weights.file); }));
 }
 

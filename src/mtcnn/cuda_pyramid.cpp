@@ -1,4 +1,4 @@
-#include "src/mtcnn/device_pyramid.h"
+#include "src/mtcnn/cuda_pyramid.h"
 
 #include <algorithm>
 #include <cmath>
@@ -30,14 +30,14 @@ std::size_t PyramidWave::bytes() const {
   return layout.bytes();
 }
 
-std::size_t DevicePyramid::wave_bytes() const {
+std::size_t CudaPyramid::wave_bytes() const {
   std::size_t most = 0;
   for (const PyramidWave& wave : waves) most = std::max(most, wave.bytes());
   return most;
 }
 
-DevicePyramid plan_pyramid(int width, int height, const DetectorOptions& options, std::size_t wave_bytes) {
-  DevicePyramid pyramid;
+CudaPyramid plan_pyramid(int width, int height, const DetectorOptions& options, std::size_t wave_bytes) {
+  CudaPyramid pyramid;
   pyramid.scales = pyramid_scales(width, height, options);
   for (const double scale : pyramid.scales) {
     device::ResizeJob job{};

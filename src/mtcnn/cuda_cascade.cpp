@@ -1,4 +1,4 @@
-#include "src/mtcnn/device_cascade.h"
+#include "src/mtcnn/cuda_cascade.h"
 
 #include <algorithm>
 #include <cstring>
@@ -12,10 +12,10 @@
 #include "kernels/cuda/resize.h"
 #include "kernels/cuda/warp_affine.h"
 #include "src/align/warp.h"
-#include "src/mtcnn/device_nets.h"
-#include "src/mtcnn/device_pyramid.h"
+#include "src/mtcnn/cuda_nets.h"
+#include "src/mtcnn/cuda_pyramid.h"
 #include "src/nn/cuda_device.h"
-#include "src/nn/device_layout.h"
+#include "src/nn/cuda_layout.h"
 #include "src/runtime/log.h"
 
 namespace adaface::mtcnn {
@@ -42,14 +42,14 @@ std::string name_of(const ImageView& image) {
   return "a picture of " + std::to_string(image.width) + "x" + std::to_string(image.height);
 }
 
-class CascadeOnDevice final : public DeviceCascade {
+class CascadeOnDevice final : public CudaCascade {
  public:
   // With the device current.
-  CascadeOnDevice(Weights::State& weights, const DetectorOptions& options, const DeviceCascadeLimits& limits)
+  CascadeOnDevice(Weights::State& weights, const DetectorOptions& options, const CudaCascadeLimits& limits)
       : options_(options),
         limits_(limits),
         device_(options.device.index),
-        nets_(device_nets(weights, device_)),
+        nets_(cuda_nets(weights, device_)),
         capacity_(limits.proposals) {
     check(device::prepare_pnet(), "preparing P-Net");
     check(device::prepare_candidate_nets(), "preparing R-Net and O-Net");
@@ -79,14 +79,14 @@ class CascadeOnDevice final : public DeviceCascade {
                          const device::CandidateWeights& weights, std::span<Candidate> candidates);
 
   const DetectorOptions options_;
-  const DeviceCascadeLimits limits_;
+  const CudaCascadeLimits limits_;
   const int device_;
-  const std::shared_ptr<const DeviceNets> nets_;
+  const std::shared_ptr<const CudaNets> nets_;
   std::uint64_t capacity_;
 
   // Of pictures of the size that was planned last.
   int width_ = 0, height_ = 0, strip_rows_ = 0;
-  DevicePyramid pyramid_;
+  CudaPyramid pyramid_;
   const device::ResizeJob* jobs_ = nullptr;  // on the device
   const device::PnetLevel* levels_ = nullptr;
 
@@ -352,8 +352,8 @@ void CascadeOnDevice::align(std::span<const Transform> transforms, std::uint8_t*
 
 }  // namespace
 
-std::unique_ptr<DeviceCascade> device_cascade(Weights::State& weights, const DetectorOptions& options,
-                                              const DeviceCascadeLimits& limits) {
+std::unique_ptr<CudaCascade> cuda_cascade(Weights::State& weights, const DetectorOptions& options,
+                                          const CudaCascadeLimits& limits) {
   const DeviceScope scope(options.device.index);
   return std::make_unique<CascadeOnDevice>(weights, options, limits);
 }
