@@ -134,9 +134,10 @@ TEST_CASE("squeeze-and-excite: gates, and the gated sum with a residual of any s
   CAPTURE(kSeed);
   std::mt19937 random(kSeed);
   struct Case {
-    int images, channels, squeezed, side, stride;
+    int images, channels, squeezed, side, stride, parts;
   };
-  for (const Case& c : {Case{2, 64, 4, 7, 1}, Case{1, 72, 5, 3, 2}, Case{1, 1024, 128, 2, 1}})
+  for (const Case& c : {Case{2, 64, 4, 7, 1, 1}, Case{1, 72, 5, 3, 2, 1}, Case{1, 1024, 128, 2, 1, 1},
+                        Case{3, 64, 4, 14, 2, 6}, Case{130, 8, 2, 14, 1, 1}})
     for (const Storage storage : kStorages) {
       CAPTURE(static_cast<int>(storage));
       CAPTURE(c.channels);
@@ -152,8 +153,13 @@ TEST_CASE("squeeze-and-excite: gates, and the gated sum with a residual of any s
                          d_fc2 = on_device(stream, fc2);
       const DeviceMemory gates(size(c.images * c.channels) * sizeof(float), "test"), dst(src.bytes(), "test");
       ok(prepare_squeeze_excite(storage));
-      ok(squeeze_gates(storage, src.data(), c.images, pixels, c.channels, d_fc1.as<float>(),
-                       d_fc2.as<float>(), c.squeezed, gates.as<float>(), stream.get()));
+      const Squeeze squeeze{c.images, pixels, c.channels, c.squeezed, d_fc1.as<float>(), d_fc2.as<float>()};
+      const DeviceMemory partials(squeeze.partial_floats() * sizeof(float), "test"),
+          counters(size(c.images) * sizeof(unsigned), "test");
+      stream.clear(counters.data(), counters.bytes());
+      ok(squeeze_gates(storage, squeeze, src.data(), partials.as<float>(), counters.as<unsigned>(),
+                       gates.as<float>(), stream.get()));
+      CHECK(squeeze.parts() == c.parts);
       ok(gate_and_add(storage,
                       {.images = c.images,
                        .height = c.side,
@@ -164,6 +170,8 @@ TEST_CASE("squeeze-and-excite: gates, and the gated sum with a residual of any s
                        .residual_width = residual_side},
                       src.data(), gates.as<float>(), other.data(), dst.data(), stream.get()));
       const std::vector<float> gate = from_device<float>(stream, gates);
+      const std::vector<unsigned> left = from_device<unsigned>(stream, counters);
+      CHECK(std::ranges::all_of(left, [](unsigned counter) { return counter == 0; }));
       const std::vector<std::byte> got = from_device<std::byte>(stream, dst);
       double worst_gate = 0, worst_sum = 0;
       for (int image = 0; image < c.images; ++image) {

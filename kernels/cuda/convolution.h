@@ -19,8 +19,8 @@ struct Convolution {
   int out_height, out_width, out_channels;  // a multiple of 8
   int kernel, stride, padding;
 
-  // {weight_rows, row_bytes}: rows in the order of the sum, zero behind; see pack_weights. They are read while
-  // the kernel before on the stream may still run: that must not be the one that writes them.
+  // {weight_rows, row_bytes}: rows in the order of the sum, zero behind; see pack_weights. They are read
+  // while the kernel before on the stream may still run: that must not be the one that writes them.
   const void* weights;
   // {out_channels}, or with a batch norm before a padded convolution {9, out_channels}: what that norm's
   // shift adds depends on the taps that lie on the padding. Row 3 y + x, each 0 where the first tap lies

@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/convolution.h"
 #include "kernels/cuda/element.h"
+#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ptx.h"
 
@@ -344,37 +345,20 @@ struct Items {
   }
 };
 
-// Of a sum in parts: leaves this block's in memory, and true when it was the last.
+// Outputs of a sum in parts that blocks leave in memory, by the last of them.
 template <typename Tile>
-__device__ bool leave_part(const Items<Tile>& items, float* part, const float* sums, bool* is_last) {
-  const ConvolutionArguments& a = items.a;
-  for (int i = static_cast<int>(threadIdx.x); i < items.count(); i += Tile::kThreads) {
-    Eight<Tf32> eight;
-    eight.load_floats(sums + items.place(i));
-    eight.store_floats(part + i * 8);
-  }
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence();  // of all that the barrier has shown to this thread
-    unsigned* const counter = a.run.counters + blockIdx.x;
-    const unsigned before = atomicAdd(counter, 1u);
-    *is_last = before + 1 == gridDim.y;
-    if (*is_last) *counter = 0;
-  }
-  __syncthreads();
-  if (*is_last) __threadfence();
-  return *is_last;
-}
-
-// Outputs of a sum in parts, by the last block.
-template <typename Tile>
-__device__ void add_up_memory(const Items<Tile>& items, const float* sums, bool* is_last) {
+__device__ void add_up_memory(const Items<Tile>& items, const float* sums, bool* flag) {
   using Element = typename Tile::Element;
   const std::ptrdiff_t tile = Tile::kRows * Tile::kColumns,
                        stride = static_cast<std::ptrdiff_t>(gridDim.x) * tile;
   float* const parts = items.a.run.partials + static_cast<std::ptrdiff_t>(blockIdx.x) * tile;
-  if (!leave_part<Tile>(items, parts + static_cast<std::ptrdiff_t>(blockIdx.y) * stride, sums, is_last))
-    return;
+  float* const mine = parts + static_cast<std::ptrdiff_t>(blockIdx.y) * stride;
+  for (int i = static_cast<int>(threadIdx.x); i < items.count(); i += Tile::kThreads) {
+    Eight<Tf32> eight;
+    eight.load_floats(sums + items.place(i));
+    eight.store_floats(mine + i * 8);
+  }
+  if (!is_last_block(items.a.run.counters + blockIdx.x, gridDim.y, flag)) return;
   for (int i = static_cast<int>(threadIdx.x); i < items.count(); i += Tile::kThreads) {
     if (!items.is_output(i)) continue;
     Output<Element> output(items.a);

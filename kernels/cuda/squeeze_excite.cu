@@ -1,31 +1,40 @@
 #include "kernels/cuda/squeeze_excite.h"
 
 #include "kernels/cuda/element.h"
+#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/launch.h"
 
 namespace adaface::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-// Of the sums of all rows of threads, at least one, and what is squeezed.
-constexpr std::size_t kMostGateShared =
-    sizeof(float) * ((kThreads * 8 > kMostGateChannels ? kThreads * 8 : kMostGateChannels) + kMostSqueezed);
+// Threads side by side take eight channels each, those behind one another share the pixels.
+constexpr int rows_of(int channels) {
+  return kThreads * 8 / channels < 1 ? 1 : kThreads * 8 / channels;
+}
+// Sums of all rows, what is squeezed, and whether the block is the last of its image.
+constexpr std::size_t shared_bytes(int channels, int squeezed) {
+  return static_cast<std::size_t>(rows_of(channels) * channels + squeezed) * sizeof(float) + sizeof(bool);
+}
 
-// A block an image: threads side by side take eight channels each, those behind one another share the pixels.
+// Blocks of one x share an image's pixels; the last of them has the sums of all.
 template <typename Element>
-__global__ void __launch_bounds__(kThreads)
-    gates_kernel(const typename Element::Storage* src, int pixels, int channels, const float* fc1,
-                 const float* fc2, int squeezed, float* gates) {
+__global__ void __launch_bounds__(kThreads) gates_kernel(Squeeze s, const typename Element::Storage* src,
+                                                         float* partials, unsigned* counters, float* gates) {
   ptx::wait_for_previous_kernel();
   ptx::allow_next_kernel();
   auto* const sums = reinterpret_cast<float*>(ptx::dynamic_shared());  // {rows, channels}, then {squeezed}
-  const int groups = channels / 8, rows = kThreads / groups < 1 ? 1 : kThreads / groups;
-  const int thread = static_cast<int>(threadIdx.x);
-  src += static_cast<long long>(blockIdx.x) * pixels * channels;
+  const int channels = s.channels, groups = channels / 8, rows = rows_of(channels);
+  const int thread = static_cast<int>(threadIdx.x), image = static_cast<int>(blockIdx.x);
+  const int parts = static_cast<int>(gridDim.y), part = static_cast<int>(blockIdx.y);
+  float* const hidden = sums + rows * channels;
+  src += static_cast<long long>(image) * s.pixels * channels;
+  const int end = s.pixels * (part + 1) / parts;
   for (int i = thread; i < rows * groups; i += kThreads) {
     const int group = i % groups, row = i / groups;
     Eight<Element> total{};
-    for (int pixel = row; pixel < pixels; pixel += rows) {
+#pragma unroll 4
+    for (int pixel = s.pixels * part / parts + row; pixel < end; pixel += rows) {
       Eight<Element> one;
       one.load(src + static_cast<long long>(pixel) * channels + group * 8);
 #pragma unroll
@@ -34,24 +43,35 @@ __global__ void __launch_bounds__(kThreads)
     total.store_floats(sums + row * channels + group * 8);
   }
   __syncthreads();
+  partials += static_cast<long long>(image) * parts * channels;
   for (int c = thread; c < channels; c += kThreads) {
     float total = 0;
     for (int row = 0; row < rows; ++row) total += sums[row * channels + c];
-    sums[c] = total / static_cast<float>(pixels);
+    if (parts > 1)
+      partials[part * channels + c] = total;
+    else
+      sums[c] = total / static_cast<float>(s.pixels);
+  }
+  if (parts > 1) {
+    if (!is_last_block(counters + image, gridDim.y, reinterpret_cast<bool*>(hidden + s.squeezed))) return;
+    for (int c = thread; c < channels; c += kThreads) {
+      float total = 0;
+      for (int i = 0; i < parts; ++i) total += __ldcg(partials + i * channels + c);
+      sums[c] = total / static_cast<float>(s.pixels);
+    }
   }
   __syncthreads();
-  float* const hidden = sums + rows * channels;
-  for (int s = thread / 32; s < squeezed; s += kThreads / 32) {
+  for (int h = thread / 32; h < s.squeezed; h += kThreads / 32) {
     float total = 0;
-    for (int c = thread % 32; c < channels; c += 32) total += fc1[s * channels + c] * sums[c];
+    for (int c = thread % 32; c < channels; c += 32) total += s.fc1[h * channels + c] * sums[c];
     for (int bits = 16; bits > 0; bits /= 2) total += __shfl_xor_sync(~0u, total, bits);
-    if (thread % 32 == 0) hidden[s] = total > 0 ? total : 0;
+    if (thread % 32 == 0) hidden[h] = total > 0 ? total : 0;
   }
   __syncthreads();
   for (int c = thread; c < channels; c += kThreads) {
     float total = 0;
-    for (int s = 0; s < squeezed; ++s) total += fc2[c * squeezed + s] * hidden[s];
-    gates[static_cast<long long>(blockIdx.x) * channels + c] = 1 / (1 + expf(-total));
+    for (int h = 0; h < s.squeezed; ++h) total += s.fc2[c * s.squeezed + h] * hidden[h];
+    gates[static_cast<long long>(image) * channels + c] = 1 / (1 + expf(-total));
   }
 }
 
@@ -82,16 +102,6 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <typename Element>
-Status gates_of(const void* src, int images, int pixels, int channels, const float* fc1, const float* fc2,
-                int squeezed, float* gates, cudaStream_t stream) {
-  const int groups = channels / 8, rows = kThreads / groups < 1 ? 1 : kThreads / groups;
-  return launch(gates_kernel<Element>, dim3(static_cast<unsigned>(images)), dim3(kThreads),
-                static_cast<std::size_t>(rows * channels + squeezed) * sizeof(float), stream,
-                static_cast<const typename Element::Storage*>(src), pixels, channels, fc1, fc2, squeezed,
-                gates);
-}
-
-template <typename Element>
 Status gate_sum(const GateSum& sum, const void* src, const float* gates, const void* residual, void* dst,
                 cudaStream_t stream) {
   using Stored = typename Element::Storage;
@@ -103,7 +113,7 @@ Status gate_sum(const GateSum& sum, const void* src, const float* gates, const v
 
 template <typename Element>
 Status prepare() {
-  const Status status = prepare_kernel(gates_kernel<Element>, kMostGateShared);
+  const Status status = prepare_kernel(gates_kernel<Element>);
   return status == Status::ok ? prepare_kernel(gate_kernel<Element>) : status;
 }
 
@@ -113,10 +123,16 @@ Status prepare_squeeze_excite(Storage storage) {
   return with_element(storage, [&](auto element) { return prepare<decltype(element)>(); });
 }
 
-Status squeeze_gates(Storage storage, const void* src, int images, int pixels, int channels, const float* fc1,
-                     const float* fc2, int squeezed, float* gates, cudaStream_t stream) {
+Status squeeze_gates(Storage storage, const Squeeze& squeeze, const void* src, float* partials,
+                     unsigned* counters, float* gates, cudaStream_t stream) {
+  static_assert(shared_bytes(kMostGateChannels, kMostSqueezed) <= 48 << 10 &&
+                shared_bytes(8, kMostSqueezed) <= 48 << 10);
+  const dim3 grid(static_cast<unsigned>(squeeze.images), static_cast<unsigned>(squeeze.parts()));
   return with_element(storage, [&](auto element) {
-    return gates_of<decltype(element)>(src, images, pixels, channels, fc1, fc2, squeezed, gates, stream);
+    using Element = decltype(element);
+    return launch(gates_kernel<Element>, grid, dim3(kThreads),
+                  shared_bytes(squeeze.channels, squeeze.squeezed), stream, squeeze,
+                  static_cast<const typename Element::Storage*>(src), partials, counters, gates);
   });
 }
 

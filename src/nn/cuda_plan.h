@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cuda/convolution.h"
+#include "kernels/cuda/squeeze_excite.h"
 #include "src/nn/cuda_backend.h"
 #include "src/nn/cuda_device.h"
 #include "src/nn/network.h"
@@ -26,6 +27,16 @@ struct Step {
   // squeeze_excite
   std::size_t fc1_offset = 0, fc2_offset = 0;
   int squeezed = 0;
+
+  // Without weights.
+  kernels::cuda::Squeeze squeeze(int images) const {
+    return {.images = images,
+            .pixels = in.height * in.width,
+            .channels = in.channels,
+            .squeezed = squeezed,
+            .fc1 = nullptr,
+            .fc2 = nullptr};
+  }
 };
 
 class Plan final : public CudaPlan, public std::enable_shared_from_this<Plan> {

@@ -8,9 +8,9 @@
 #include "kernels/cuda/squeeze_excite.h"
 #include "src/error.hpp"
 #include "src/nn/blocks.h"
+#include "src/nn/cuda_layout.h"
 #include "src/nn/cuda_plan.h"
 #include "src/nn/cuda_tiles.h"
-#include "src/nn/cuda_layout.h"
 #include "src/nn/progress.h"
 
 namespace adaface::nn::cuda {
@@ -140,11 +140,12 @@ void Session::enqueue_step(const Step& step, int images) {
   const Storage storage = plan_->storage();
   const std::byte* parameters = plan_->parameters();
   const auto floats = [&](std::size_t offset) { return reinterpret_cast<const float*>(parameters + offset); };
-  check(
-      kernels::cuda::squeeze_gates(storage, slot(step.src_slot), images, static_cast<int>(pixels_of(step.in)),
-                                   step.in.channels, floats(step.fc1_offset), floats(step.fc2_offset),
-                                   step.squeezed, gates_.as<float>(), stream_.get()),
-      "layer " + step.name);
+  kernels::cuda::Squeeze gates = step.squeeze(images);
+  gates.fc1 = floats(step.fc1_offset);
+  gates.fc2 = floats(step.fc2_offset);
+  check(kernels::cuda::squeeze_gates(storage, gates, slot(step.src_slot), partials_.as<float>(),
+                                     counters_.as<unsigned>(), gates_.as<float>(), stream_.get()),
+        "layer " + step.name);
   check(kernels::cuda::gate_and_add(storage,
                                     {.images = images,
                                      .height = step.in.height,

@@ -88,6 +88,11 @@ PartialSizes partial_sizes(std::span<const Step> steps, int images, const Device
     });
     if (step.kind == LayerKind::convolution && !is_known) shapes.push_back(&c);
   }
+  for (const Step& step : steps)
+    for (int count = 1; step.kind == LayerKind::squeeze_excite && count <= images; ++count) {
+      sizes.floats = std::max(sizes.floats, step.squeeze(count).partial_floats());
+      sizes.counters = std::max(sizes.counters, index(count));
+    }
   for (const Convolution* c : shapes)
     for (int count = 1; count <= images; ++count) {
       const ConvolutionTile tile = choose_tile(*c, count, limits);

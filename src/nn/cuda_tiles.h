@@ -10,7 +10,7 @@
 
 namespace adaface::nn::cuda {
 
-// Scratch of sums in parts that any of the plan's convolutions takes for any number of images up to `images`.
+// Scratch of sums in parts that any of the plan's steps takes for any number of images up to `images`.
 struct PartialSizes {
   std::size_t floats = 0, counters = 0;
 };
