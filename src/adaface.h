@@ -302,7 +302,7 @@ typedef struct adaface_embedder_options {
   int32_t threads;      /* 0 to 1024; 0: adaface_available_cpus() */
   int32_t precision;    /* ADAFACE_F32 */
   int32_t plan;         /* ADAFACE_PLAN_FAST */
-  int32_t reserved;     /* not read: in 1.0 it was padding, and may be anything */
+  int32_t reserved;     /* not read; may hold anything */
   int32_t device;       /* ADAFACE_DEVICE_CPU: an adaface_device_kind */
   int32_t device_index; /* 0 to 1023, of ADAFACE_DEVICE_CUDA */
 } adaface_embedder_options;

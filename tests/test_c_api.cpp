@@ -392,14 +392,14 @@ struct AllOptions {
 
 }  // namespace
 
-// What callers have compiled in that know no devices.
-TEST_CASE("options as version 1.0 had them") {
+// Of a caller whose structs end before the fields of devices.
+TEST_CASE("options of a caller that knows no devices") {
   WeightsHandle nets, faces;
   REQUIRE(adaface_weights_load(model().c_str(), &nets.get) == ADAFACE_OK);
   REQUIRE(adaface_weights_load(detector().c_str(), &faces.get) == ADAFACE_OK);
   AllOptions options;
   auto& [detection, embedding, all] = options;
-  // What lies behind them is another's, and so is what was padding.
+  // What lies behind the structs is not theirs; `reserved` may hold anything.
   detection.device = embedding.reserved = embedding.device = all.device = -1;
   detection.device_index = embedding.device_index = all.device_index = -1;
   const auto create = [&](std::size_t less) {
