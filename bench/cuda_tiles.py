@@ -20,7 +20,7 @@ FREE = ("kWarpRate", "kWarpgroupRate", "kSharedRate", "kCacheRate", "kMostCacheR
         "kOutput", "kSplit", "kPartial", "kCluster", "kShare")
 DEPTH_BYTES = 128
 
-Row = collections.namedtuple("Row", "problem count rows columns steps tile_name tile ms multiprocessors taps_share")
+Row = collections.namedtuple("Row", "problem count rows columns steps tile_name tile ms multiprocessors taps_share cycles")
 
 
 def constants_of(source):
@@ -43,7 +43,8 @@ def read(paths):
             name = (f"{tile.rows}x{tile.columns}{'w' * tile.warpgroups}.{tile.stages}/{tile.splits}"
                     f"{'c' * tile.cluster}")
             rows.append(Row((row["batch"], row["shape"], row["layer"]), row["count"], row["rows"], row["columns"],
-                            row["steps"], name, tile, row["median_ms"], report["multiprocessors"], row["taps_share"]))
+                            row["steps"], name, tile, row["median_ms"], report["multiprocessors"], row["taps_share"],
+                            row["model_cycles"]))
     return rows
 
 
@@ -77,8 +78,15 @@ def estimate(c, row):
         around += outputs * c["kOutput"]
         if tile.splits > 1:
             around += c["kSplit"] + outputs * c["kPartial"] * (1 + tile.splits)
-    rounds = -(-blocks // row.multiprocessors)
+    rounds = -(-blocks // tile.multiprocessors)
     return rounds * row.steps / tile.splits * step + -(-rounds // tile.together) * around
+
+
+def check_model(c, rows):
+    worst = max((abs(estimate(c, row) / row.cycles - 1) for row in rows), default=0)
+    if worst > 1e-6:
+        print(f"warning: off by up to {worst:.1%} from what the program computed: the model here or its constants are "
+              f"other than those that were measured", file=sys.stderr)
 
 
 def problems_of(rows):
@@ -147,7 +155,9 @@ def main():
                         default=pathlib.Path(__file__).resolve().parent.parent / "src/nn/cuda_tiles.cpp")
     parser.add_argument("--fit", action="store_true", help="look for better constants; a minute")
     arguments = parser.parse_args()
-    constants, problems = constants_of(arguments.source), problems_of(read(arguments.files))
+    constants, rows = constants_of(arguments.source), read(arguments.files)
+    problems = problems_of(rows)
+    check_model(constants, rows)
     show("as built", constants, problems)
     show_worst(constants, problems)
     if arguments.fit:

@@ -3,9 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
+#include <mutex>
 #include <random>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tools/adaface/batch.h"
@@ -40,8 +43,11 @@ class Worker {
   Worker(Memory& memory, int size) : memory_(&memory), size_(size) {
     if (!memory.take(size)) throw MemoryError("no memory for a worker");
   }
+  // Memory comes back late.
   ~Worker() {
-    if (memory_) memory_->give_back(size_);
+    if (!memory_) return;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    memory_->give_back(size_);
   }
   Worker(Worker&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)), size_(other.size_) {}
 
@@ -113,6 +119,45 @@ TEST_CASE("what one thread alone has memory for is done by any number, in order;
     CHECK(std::ranges::is_sorted(outcome.done));
     CHECK(memory.left() == 100);
   }
+}
+
+TEST_CASE("after an input that was too large for all, all go on") {
+  constexpr int kThreads = 4;
+  Memory memory(100);
+  std::vector<int> needs(200, 1);
+  needs[0] = 91;
+  std::mutex mutex;
+  std::set<std::thread::id> late;
+  int at_once = 0, most = 0;
+  const auto work = [&](Worker& worker, const Input& input) {
+    const int i = std::stoi(input.path.string());
+    {
+      const std::lock_guard lock(mutex);
+      most = std::max(most, ++at_once);
+      if (i >= 100) late.insert(std::this_thread::get_id());
+    }
+    const auto leave = [&] {
+      const std::lock_guard lock(mutex);
+      --at_once;
+    };
+    try {
+      worker.need(needs[static_cast<std::size_t>(i)]);
+    } catch (const Error&) {
+      leave();
+      throw;
+    }
+    // Long enough for each thread to get some.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    leave();
+    return i;
+  };
+  const int failed = for_each_input<int>(
+      numbered(static_cast<int>(needs.size())), {kThreads, kThreads}, false,
+      [&](int) { return Worker(memory, 10); }, work, [](const Input&, const int*, const Failure*) {});
+  CHECK(failed == 1);
+  CHECK(most == kThreads);
+  CHECK(late.size() == kThreads);
+  CHECK(memory.left() == 100);
 }
 
 TEST_CASE("workers without memory leave their inputs to those that have some; none at all is an error") {

@@ -37,7 +37,7 @@ Weights random_weights() {
 }
 
 std::unique_ptr<mtcnn::CudaCascade> cascade(const Weights& weights, DetectorOptions options,
-                                              const mtcnn::CudaCascadeLimits& limits = {}) {
+                                            const mtcnn::CudaCascadeLimits& limits = {}) {
   options.device = kCuda;
   return mtcnn::cuda_cascade(*weights.state(), options, limits);
 }
@@ -168,12 +168,12 @@ TEST_CASE("limits and schedules of threads change no bit") {
     const std::vector<Face> expected = cascade(file, options)->detect(picture, nullptr);
     CHECK(expected.size() >= 2);
     for (const mtcnn::CudaCascadeLimits& limits : {mtcnn::CudaCascadeLimits{.proposals = 1},
-                                                     {.strip_bytes = 1},
-                                                     {.strip_bytes = 1000},
-                                                     {.wave_bytes = 1},
-                                                     {.wave_bytes = 50'000},
-                                                     {.batch_bytes = 1},
-                                                     {.batch_bytes = 500'000}}) {
+                                                   {.strip_bytes = 1},
+                                                   {.strip_bytes = 1000},
+                                                   {.wave_bytes = 1},
+                                                   {.wave_bytes = 50'000},
+                                                   {.batch_bytes = 1},
+                                                   {.batch_bytes = 500'000}}) {
       CAPTURE(limits.proposals);
       CAPTURE(limits.strip_bytes);
       CAPTURE(limits.wave_bytes);

@@ -106,7 +106,7 @@ double worst_error(Problem p, const ConvolutionTile& tile, unsigned seed) {
   DeviceMemory partials(partial_floats(c, tile, p.images) * 4, "test"),
       counters(counter_count(c, tile, p.images) * 4, "test");
   stream.clear(counters.data(), counters.bytes());
-  ok(prepare_convolutions());
+  ok(prepare_convolutions(c.storage));
   const ConvolutionRun run{.images = p.images,
                            .src = d_src.data(),
                            .residual = p.residual ? d_residual.data() : nullptr,

@@ -14,6 +14,7 @@
 #include "src/nn/cpu_backend.h"
 #include "src/nn/cuda_backend.h"
 #include "src/nn/cuda_device.h"
+#include "src/nn/cuda_tiles.h"
 #include "src/nn/network.h"
 #include "tests/cuda_main.h"
 #if defined(ADAFACE_EMULATED)
@@ -226,6 +227,47 @@ TEST_CASE("threads with a session each over one plan get the same bits, while se
     });
   for (std::thread& thread : threads) thread.join();
   CHECK(same == 2 * kThreads * kRounds);
+}
+
+TEST_CASE("the tile that is chosen can be used and takes least, on every kind of device") {
+  std::printf("seed %u\n", kSeed);
+  Random random(kSeed);
+  using kernels::cuda::ConvolutionTile;
+  cuda::DeviceLimits clusters{.compute_major = 9, .multiprocessors = 132, .shared_bytes = 228 << 10};
+  for (int blocks = 2; blocks <= kernels::cuda::kMostInCluster; ++blocks)
+    for (int together = 1; together <= 2; ++together)
+      clusters.clusters[together - 1][blocks] = 8 * (16 * together / blocks);
+  const cuda::DeviceLimits devices[] = {
+      clusters,
+      {.compute_major = 8, .multiprocessors = 108, .shared_bytes = 164 << 10},
+      {.compute_major = 8, .compute_minor = 9, .multiprocessors = 58, .shared_bytes = 100 << 10},
+      {.compute_major = 12, .multiprocessors = 170, .shared_bytes = 100 << 10}};
+  for (const cuda::DeviceLimits& device : devices)
+    for (int i = 0; i < 100; ++i) {
+      kernels::cuda::Convolution c{};
+      c.channels = 64 << random() % 4;
+      c.out_channels = 64 << random() % 4;
+      c.height = c.width = c.out_height = c.out_width = 7 << random() % 5;
+      c.kernel = random() % 2 ? 3 : 1;
+      const int images = 1 << random() % 8;
+      CAPTURE(device.compute_major);
+      CAPTURE(c.channels);
+      CAPTURE(images);
+      const ConvolutionTile chosen = cuda::choose_tile(c, images, device);
+      CHECK(cuda::can_use(c, chosen, images, device));
+      const long long tiles =
+          (static_cast<long long>(images) * c.out_height * c.out_width + chosen.rows - 1) / chosen.rows *
+          ((c.out_channels + chosen.columns - 1) / chosen.columns);
+      if (chosen.cluster) {
+        CHECK(device.compute_major >= 9);
+        CHECK(tiles <= device.clusters[cuda::blocks_together(chosen, device) - 1][chosen.splits]);
+      }
+      CHECK(chosen.splits * kernels::cuda::kDepthBytes <= c.row_bytes());
+      CHECK((!chosen.warpgroups || device.compute_major == 9));
+      for (const ConvolutionTile& other : kernels::cuda::kTiles)
+        if (cuda::can_use(c, other, images, device))
+          CHECK(cuda::estimate(c, chosen, images, device) <= cuda::estimate(c, other, images, device));
+    }
 }
 
 TEST_CASE("layers that no kernel here computes are refused by name") {

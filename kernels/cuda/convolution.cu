@@ -4,23 +4,19 @@
 
 namespace adaface::kernels::cuda {
 
-extern template Status launch_warps<F16>(const ConvolutionTile&, const ConvolutionArguments*, cudaStream_t);
-extern template Status launch_warps<Bf16>(const ConvolutionTile&, const ConvolutionArguments*, cudaStream_t);
-extern template Status launch_warps<Tf32>(const ConvolutionTile&, const ConvolutionArguments*, cudaStream_t);
-extern template Status launch_warpgroups<F16>(const ConvolutionTile&, const ConvolutionArguments*,
-                                              cudaStream_t);
-extern template Status launch_warpgroups<Bf16>(const ConvolutionTile&, const ConvolutionArguments*,
-                                               cudaStream_t);
-extern template Status launch_warpgroups<Tf32>(const ConvolutionTile&, const ConvolutionArguments*,
-                                               cudaStream_t);
+extern template Status with_warp_kernel<F16>(const ConvolutionTile&, const TileCall&);
+extern template Status with_warp_kernel<Bf16>(const ConvolutionTile&, const TileCall&);
+extern template Status with_warp_kernel<Tf32>(const ConvolutionTile&, const TileCall&);
+extern template Status with_warpgroup_kernel<F16>(const ConvolutionTile&, const TileCall&);
+extern template Status with_warpgroup_kernel<Bf16>(const ConvolutionTile&, const TileCall&);
+extern template Status with_warpgroup_kernel<Tf32>(const ConvolutionTile&, const TileCall&);
 
 namespace {
 
-Status launch_tile_of(Storage storage, const ConvolutionTile& tile, const ConvolutionArguments* arguments,
-                      cudaStream_t stream) {
+Status with_kernel_of(Storage storage, const ConvolutionTile& tile, const TileCall& call) {
   return with_element(storage, [&](auto element) {
-    return tile.warpgroups ? launch_warpgroups<decltype(element)>(tile, arguments, stream)
-                           : launch_warps<decltype(element)>(tile, arguments, stream);
+    return tile.warpgroups ? with_warpgroup_kernel<decltype(element)>(tile, call)
+                           : with_warp_kernel<decltype(element)>(tile, call);
   });
 }
 
@@ -80,14 +76,20 @@ std::size_t counter_count(const Convolution& c, const ConvolutionTile& tile, int
   return tile.splits == 1 || tile.cluster ? 0 : tiles_of(c, tile, images);
 }
 
-Status prepare_convolutions() {
+bool has_clusters(int compute_major) {
+  return kCompiledFor90 && compute_major >= 9;
+}
+
+Status prepare_convolutions(Storage storage) {
   const bool warpgroups = has_warpgroup_products(capability().major, capability().minor);
-  for (Storage storage : {Storage::f16, Storage::bf16, Storage::f32})
-    for (const ConvolutionTile& tile : kTiles)
-      if (!tile.warpgroups || warpgroups)
-        if (const Status status = launch_tile_of(storage, tile, nullptr, nullptr); status != Status::ok)
-          return status;
+  for (const ConvolutionTile& tile : kTiles)
+    if (!tile.warpgroups || warpgroups)
+      if (const Status status = with_kernel_of(storage, tile, {}); status != Status::ok) return status;
   return Status::ok;
+}
+
+Status count_clusters(Storage storage, const ConvolutionTile& tile, int* clusters) {
+  return with_kernel_of(storage, tile, {.splits = tile.splits, .clusters = clusters});
 }
 
 Status convolve(const Convolution& convolution, const ConvolutionTile& tile, const ConvolutionRun& run,
@@ -100,7 +102,7 @@ Status convolve(const Convolution& convolution, const ConvolutionTile& tile, con
   a.steps = convolution.row_bytes() / kDepthBytes;
   a.splits = tile.splits;
   a.cluster = tile.cluster;
-  return launch_tile_of(convolution.storage, tile, &a, stream);
+  return with_kernel_of(convolution.storage, tile, {.arguments = &a, .stream = stream});
 }
 
 Status pack_weights(const Convolution& convolution, const float* rows, int first, int count,

@@ -46,10 +46,9 @@ constexpr bool has_warpgroup_products(int compute_major, int compute_minor) {
   return compute_major == 9 && compute_minor == 0;
 }
 
-// Whether blocks of a device can form clusters, which read one another's shared memory: 9.0 and newer.
-constexpr bool has_clusters(int compute_major) {
-  return compute_major >= 9;
-}
+// Whether blocks can form clusters, which read one another's shared memory: on 9.0 and newer, of kernels that
+// are compiled for it.
+bool has_clusters(int compute_major);
 inline constexpr int kMostInCluster = 8;  // blocks, on every such device
 
 // How a convolution is divided among blocks of threads.
@@ -57,7 +56,7 @@ struct ConvolutionTile {
   int rows, columns;
   bool warpgroups;  // products by warpgroups
   int stages;       // steps of the sum that have a place in shared memory
-  int splits = 1;   // parts of the sum, each in a block of its own, that are added up in their order
+  int splits = 1;   // parts of the sum, each in a block of its own, that are added up in a fixed order
   // At most kMostInCluster parts: they form a cluster and each adds up a share of the outputs. Else they
   // leave their parts in memory, and the last to come adds them up.
   bool cluster = false;
@@ -90,7 +89,11 @@ std::size_t partial_floats(const Convolution& convolution, const ConvolutionTile
 std::size_t counter_count(const Convolution& convolution, const ConvolutionTile& tile, int images);
 
 // Loads the kernels. For once on each device, before the first convolve and before a graph is captured.
-Status prepare_convolutions();
+Status prepare_convolutions(Storage storage);
+
+// How many clusters of tile.splits blocks the device holds at the same time: the blocks of a cluster lie
+// within one of its processing clusters, some 16 multiprocessors. Precondition: prepared.
+Status count_clusters(Storage storage, const ConvolutionTile& tile, int* clusters);
 
 // Precondition: images * height * width * channels, of input and output, fits 31 bits.
 Status convolve(const Convolution& convolution, const ConvolutionTile& tile, const ConvolutionRun& run,

@@ -2,6 +2,6 @@
 
 namespace adaface::kernels::cuda {
 
-template Status launch_warps<F16>(const ConvolutionTile&, const ConvolutionArguments*, cudaStream_t);
+template Status with_warp_kernel<F16>(const ConvolutionTile&, const TileCall&);
 
 }  // namespace adaface::kernels::cuda

@@ -2,6 +2,6 @@
 
 namespace adaface::kernels::cuda {
 
-template Status launch_warps<Tf32>(const ConvolutionTile&, const ConvolutionArguments*, cudaStream_t);
+template Status with_warp_kernel<Tf32>(const ConvolutionTile&, const TileCall&);
 
 }  // namespace adaface::kernels::cuda

@@ -392,8 +392,10 @@ __device__ void add_up_cluster(const Items<Tile>& items, const float* sums) {
     if (at == begin) ptx::wait_for_cluster();
     if (!is_output) continue;
     Eight<Element> total{};
+    // Each begins with its own part: if all read the same block's they would wait for one another.
 #pragma unroll 4
-    for (int split = 0; split < splits; ++split) {
+    for (int i_split = 0; i_split < splits; ++i_split) {
+      const int split = rank + i_split < splits ? rank + i_split : rank + i_split - splits;
       Eight<Element> other;
       other.load_floats_of_block(sums + items.place(i), split);
 #pragma unroll
@@ -402,7 +404,7 @@ __device__ void add_up_cluster(const Items<Tile>& items, const float* sums) {
     output.store(total);
   }
   // A block's sums are there until all have read them.
-  ptx::arrive_at_cluster();
+  ptx::arrive_at_cluster_for_leaving();
   ptx::wait_for_cluster();
 }
 
@@ -453,28 +455,37 @@ Status with_warpgroup_tile(const ConvolutionTile& tile, F&& f) {
   return f(std::type_identity<WarpgroupTile<Element, 128, 128, 5>>());
 }
 
-// Launches the kernel of a tile, or prepares it where `arguments` is null. Each element type's are
-// instantiated in files of their own.
+// What is done with the kernel of a tile.
+struct TileCall {
+  const ConvolutionArguments* arguments = nullptr;  // launch it; null: prepare it
+  cudaStream_t stream = nullptr;
+  int splits = 0;
+  int* clusters = nullptr;  // not null: instead, how many of `splits` blocks there can be at once
+};
+
+// Each element type's kernels are instantiated in files of their own.
 template <typename Tile>
-Status launch_tile(const ConvolutionArguments* arguments, cudaStream_t stream) {
-  if (!arguments) return prepare_kernel(convolution_kernel<Tile>, shared_bytes<Tile>());
-  const ConvolutionArguments& a = *arguments;
+Status with_kernel(const TileCall& call) {
+  if (call.clusters)
+    return count_clusters(call.splits, convolution_kernel<Tile>, dim3(Tile::kThreads), shared_bytes<Tile>(),
+                          call.clusters);
+  if (!call.arguments) return prepare_kernel(convolution_kernel<Tile>, shared_bytes<Tile>());
+  const ConvolutionArguments& a = *call.arguments;
   const dim3 grid(blocks_for(a.layer.out_channels, Tile::kColumns) * blocks_for(a.rows, Tile::kRows),
                   static_cast<unsigned>(a.splits));
   return launch_clusters(a.cluster ? grid.y : 1, convolution_kernel<Tile>, grid, dim3(Tile::kThreads),
-                         shared_bytes<Tile>(), stream, a);
+                         shared_bytes<Tile>(), call.stream, a);
 }
 
 template <typename Element>
-Status launch_warps(const ConvolutionTile& tile, const ConvolutionArguments* arguments, cudaStream_t stream) {
-  return with_warp_tile<Element>(
-      tile, [&](auto type) { return launch_tile<typename decltype(type)::type>(arguments, stream); });
+Status with_warp_kernel(const ConvolutionTile& tile, const TileCall& call) {
+  return with_warp_tile<Element>(tile,
+                                 [&](auto type) { return with_kernel<typename decltype(type)::type>(call); });
 }
 template <typename Element>
-Status launch_warpgroups(const ConvolutionTile& tile, const ConvolutionArguments* arguments,
-                         cudaStream_t stream) {
+Status with_warpgroup_kernel(const ConvolutionTile& tile, const TileCall& call) {
   return with_warpgroup_tile<Element>(
-      tile, [&](auto type) { return launch_tile<typename decltype(type)::type>(arguments, stream); });
+      tile, [&](auto type) { return with_kernel<typename decltype(type)::type>(call); });
 }
 
 }  // namespace adaface::kernels::cuda

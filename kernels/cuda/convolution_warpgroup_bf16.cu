@@ -3,6 +3,6 @@
 
 namespace adaface::kernels::cuda {
 
-template Status launch_warpgroups<Bf16>(const ConvolutionTile&, const ConvolutionArguments*, cudaStream_t);
+template Status with_warpgroup_kernel<Bf16>(const ConvolutionTile&, const TileCall&);
 
 }  // namespace adaface::kernels::cuda

@@ -157,6 +157,12 @@ __device__ __forceinline__ void wait_for_cluster() {
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 #endif
 }
+// Arrives without showing anything: what was read from other blocks has been read.
+__device__ __forceinline__ void arrive_at_cluster_for_leaving() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+#endif
+}
 // 16 bytes that lie in another block's shared memory where `shared` lies in this one's.
 __device__ __forceinline__ float4 load_from_block(const void* shared, int rank_in_cluster) {
   float4 loaded{};

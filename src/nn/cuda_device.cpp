@@ -80,8 +80,11 @@ DeviceScope::~DeviceScope() {
 DeviceLimits limits(int device) {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, device), "properties of device " + std::to_string(device));
-  return {properties.major, properties.minor, properties.multiProcessorCount,
-          properties.sharedMemPerMultiprocessor};
+  return {properties.major,
+          properties.minor,
+          properties.multiProcessorCount,
+          properties.sharedMemPerMultiprocessor,
+          {}};
 }
 
 template <Place kPlace>

@@ -36,6 +36,8 @@ struct DeviceLimits {
   int compute_major = 0, compute_minor = 0;
   int multiprocessors = 0;
   std::size_t shared_bytes = 0;  // of a multiprocessor
+  // [n - 1][b]: how many clusters of b blocks there can be at once, if n blocks share a multiprocessor.
+  int clusters[2][9] = {};
 };
 DeviceLimits limits(int device);
 

@@ -61,8 +61,8 @@ bool is_inside(int row, int y, int x) {
 
 Plan::Plan(const Network& network, int device, Precision precision, ThreadPool* pool)
     : device_(device),
-      limits_(cuda::limits(device)),
       storage_(storage_of(precision)),
+      limits_(prepare_device(device, storage_)),
       input_(network.values[index(network.input)]),
       output_(network.values[index(network.output)]) {
   const DeviceScope scope(device_);
@@ -177,7 +177,6 @@ void Plan::add_convolution(const Network& network, const Layer& layer, Step& ste
 }
 
 void Plan::upload(const Network& network, ThreadPool* pool) {
-  check(kernels::cuda::prepare_convolutions(), "preparing the convolutions");
   check(kernels::cuda::prepare_squeeze_excite(storage_), "preparing squeeze-and-excite");
   check(kernels::cuda::prepare_pixels(storage_), "preparing the input");
   check(kernels::cuda::prepare_l2_norm(), "preparing norms");

@@ -70,8 +70,8 @@ class Plan final : public CudaPlan, public std::enable_shared_from_this<Plan> {
   void upload(const Network& network, ThreadPool* pool);
 
   const int device_;
-  const DeviceLimits limits_;
   const kernels::cuda::Storage storage_;
+  const DeviceLimits limits_;
   Extent input_, output_;
   int input_slot_ = -1, output_slot_ = -1;
   std::vector<std::size_t> slot_bytes_;

@@ -26,6 +26,11 @@ constexpr double kBlock = 2500, kOutput = 0.15;   // a block; an output of it
 constexpr double kSplit = 1500, kPartial = 0.05;  // parts: another trip to memory; an output of each part
 constexpr double kCluster = 900, kShare = 0.15;   // in a cluster: its barriers; an output of the tile
 
+bool can_multiply(const ConvolutionTile& tile, const DeviceLimits& limits) {
+  return !tile.warpgroups ||
+         kernels::cuda::has_warpgroup_products(limits.compute_major, limits.compute_minor);
+}
+
 // Of products by warps. The multiprocessors of devices for pictures and games have half of the tensor cores
 // of those for computing, or less.
 double warp_rate(const DeviceLimits& limits) {
@@ -45,8 +50,10 @@ double shared_traffic(const ConvolutionTile& tile) {
   return rows_and_columns * kernels::cuda::kDepthBytes;
 }
 
-double estimate(const Convolution& c, const ConvolutionTile& tile, long long rows,
-                const DeviceLimits& limits) {
+}  // namespace
+
+double estimate(const Convolution& c, const ConvolutionTile& tile, int images, const DeviceLimits& limits) {
+  const long long rows = static_cast<long long>(images) * c.out_height * c.out_width;
   const long long tiles = (rows + tile.rows - 1) / tile.rows * divide_up(c.out_channels, tile.columns);
   const long long blocks = tiles * tile.splits;
   const double steps = static_cast<double>(c.row_bytes()) / kernels::cuda::kDepthBytes / tile.splits;
@@ -65,11 +72,31 @@ double estimate(const Convolution& c, const ConvolutionTile& tile, long long row
   else
     around += outputs * kOutput + (tile.splits > 1 ? kSplit + outputs * kPartial * (1 + tile.splits) : 0);
   // Whole rounds over the multiprocessors; blocks that share one hide what is around each other's steps.
-  const auto rounds = static_cast<int>((blocks + limits.multiprocessors - 1) / limits.multiprocessors);
+  const int places = usable_multiprocessors(tile, limits);
+  const auto rounds = static_cast<int>((blocks + places - 1) / places);
   return rounds * steps * step + divide_up(rounds, blocks_together(tile, limits)) * around;
 }
 
-}  // namespace
+DeviceLimits prepare_device(int device, kernels::cuda::Storage storage) {
+  const DeviceScope scope(device);
+  check(kernels::cuda::prepare_convolutions(storage), "preparing the convolutions");
+  DeviceLimits found = limits(device);
+  if (!kernels::cuda::has_clusters(found.compute_major)) return found;
+  for (ConvolutionTile tile : kernels::cuda::kTiles) {
+    if (!can_multiply(tile, found)) continue;
+    int* const clusters = found.clusters[blocks_together(tile, found) - 1];
+    for (tile.splits = 2; tile.splits <= kernels::cuda::kMostInCluster; ++tile.splits)
+      if (clusters[tile.splits] == 0)
+        check(kernels::cuda::count_clusters(storage, tile, clusters + tile.splits), "asking for clusters");
+  }
+  return found;
+}
+
+int usable_multiprocessors(const ConvolutionTile& tile, const DeviceLimits& limits) {
+  if (!tile.cluster) return limits.multiprocessors;
+  const int together = blocks_together(tile, limits);
+  return std::max(limits.clusters[together - 1][tile.splits] * tile.splits / together, 1);
+}
 
 int blocks_together(const ConvolutionTile& tile, const DeviceLimits& limits) {
   constexpr std::size_t kOfSystem = 1024;  // for each block
@@ -104,8 +131,7 @@ PartialSizes partial_sizes(std::span<const Step> steps, int images, const Device
 
 bool can_use(const Convolution& convolution, const ConvolutionTile& tile, int images,
              const DeviceLimits& limits) {
-  if (tile.warpgroups && !kernels::cuda::has_warpgroup_products(limits.compute_major, limits.compute_minor))
-    return false;
+  if (!can_multiply(tile, limits)) return false;
   if (tile.cluster && (!kernels::cuda::has_clusters(limits.compute_major) || tile.splits == 1 ||
                        tile.splits > kernels::cuda::kMostInCluster))
     return false;
@@ -115,15 +141,14 @@ bool can_use(const Convolution& convolution, const ConvolutionTile& tile, int im
       (rows + tile.rows - 1) / tile.rows * divide_up(convolution.out_channels, tile.columns);
   return tile.splits <= std::min(convolution.row_bytes() / kernels::cuda::kDepthBytes, kMostSplits) &&
          tiles * tile.splits <=
-             static_cast<long long>(blocks_together(tile, limits)) * limits.multiprocessors;
+             static_cast<long long>(blocks_together(tile, limits)) * usable_multiprocessors(tile, limits);
 }
 
 ConvolutionTile choose_tile(const Convolution& convolution, int images, const DeviceLimits& limits) {
-  const long long rows = static_cast<long long>(images) * convolution.out_height * convolution.out_width;
   ConvolutionTile best{};
   double least = std::numeric_limits<double>::infinity();
   const auto consider = [&](const ConvolutionTile& tile) {
-    const double time = estimate(convolution, tile, rows, limits);
+    const double time = estimate(convolution, tile, images, limits);
     if (time < least) least = time, best = tile;
   };
   for (ConvolutionTile tile : kernels::cuda::kTiles)

@@ -20,10 +20,20 @@ PartialSizes partial_sizes(std::span<const Step> steps, int images, const Device
 bool can_use(const kernels::cuda::Convolution& convolution, const kernels::cuda::ConvolutionTile& tile,
              int images, const DeviceLimits& limits);
 
+// Loads the convolutions of a storage on a device, and asks what it holds.
+DeviceLimits prepare_device(int device, kernels::cuda::Storage storage);
+
 // Blocks of a tile that a multiprocessor holds at the same time.
 int blocks_together(const kernels::cuda::ConvolutionTile& tile, const DeviceLimits& limits);
 
-// By a model of the time that each would take; see docs/cuda.md.
+// Multiprocessors that blocks of a tile find a place on: clusters leave some empty.
+int usable_multiprocessors(const kernels::cuda::ConvolutionTile& tile, const DeviceLimits& limits);
+
+// Cycles, by a model; see docs/cuda.md.
+double estimate(const kernels::cuda::Convolution& convolution, const kernels::cuda::ConvolutionTile& tile,
+                int images, const DeviceLimits& limits);
+
+// The one that can be used and takes least by estimate().
 kernels::cuda::ConvolutionTile choose_tile(const kernels::cuda::Convolution& convolution, int images,
                                            const DeviceLimits& limits);
 

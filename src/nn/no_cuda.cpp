@@ -20,7 +20,7 @@ std::shared_ptr<const nn::CudaPlan> nn::plan_cuda(const Network&, int, Precision
 }
 
 std::unique_ptr<mtcnn::CudaCascade> mtcnn::cuda_cascade(Weights::State&, const DetectorOptions& options,
-                                                            const CudaCascadeLimits&) {
+                                                        const CudaCascadeLimits&) {
   throw Error(ErrorCode::unsupported, to_string(options.device) + ": " + kReason);
 }
 

@@ -209,6 +209,8 @@ cudaError_t load(const void* kernel);
 cudaError_t set_shared_limit(const void* kernel, int bytes);
 // What is wrong with a launch of `kernel`, which becomes the last error.
 cudaError_t check_launch(const void* kernel, const cudaLaunchConfig_t& config);
+// As many as find a place in processing clusters of 16 and 18 multiprocessors.
+cudaError_t count_clusters(const void* kernel, const cudaLaunchConfig_t& config, int* clusters);
 // Blocks in a cluster, along y.
 unsigned in_cluster(const cudaLaunchConfig_t& config);
 
@@ -232,6 +234,11 @@ cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, in
   if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout)
     return value >= -1 && value <= 100 ? cudaSuccess : cudaErrorInvalidValue;
   return emulation::set_shared_limit(reinterpret_cast<const void*>(kernel), value);
+}
+
+template <typename Kernel>
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, Kernel* kernel, const cudaLaunchConfig_t* config) {
+  return emulation::count_clusters(reinterpret_cast<const void*>(kernel), *config, clusters);
 }
 
 template <typename... Parameters, typename... Arguments>

@@ -78,7 +78,7 @@ struct Block {
 struct Cluster {
   std::vector<Block> blocks;
   Barrier all;
-  int threads = 0, running = 0;
+  int threads = 0;
   std::uint64_t events = 0;  // arrivals and exits: without one in a whole round, all wait for ever
 };
 

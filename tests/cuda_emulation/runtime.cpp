@@ -136,6 +136,16 @@ cudaError_t check_launch(const void* kernel, const cudaLaunchConfig_t& c) {
   return cudaSuccess;
 }
 
+cudaError_t count_clusters(const void* kernel, const cudaLaunchConfig_t& config, int* clusters) {
+  if (const cudaError_t error = check_launch(kernel, config)) return error;
+  const std::size_t each = config.dynamicSmemBytes + (1 << 10);
+  const auto together = static_cast<unsigned>(((capability().most_shared() + (1 << 10)) / each));
+  *clusters = 0;
+  for (const unsigned multiprocessors : {16, 16, 16, 16, 16, 16, 18, 18})
+    *clusters += static_cast<int>(multiprocessors * together / in_cluster(config));
+  return cudaSuccess;
+}
+
 void set_memory(std::size_t bytes) {
   const std::lock_guard lock(state().mutex);
   state().memory = bytes;

@@ -9,7 +9,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -24,8 +23,8 @@ namespace adaface::cli {
 // `make_worker(threads)` gives what one thread works with; `work(worker, input)` one result, or throws
 // adaface::Error, which becomes that input's Failure; `take(input, result, failure)` runs on the calling
 // thread in input order, with one of the two null. Returns how many failed. At most a few results a thread
-// wait for their turn. Where there is not memory for all threads, fewer do the work of all (crew.h): what one
-// alone has no memory for fails, and MemoryError of a worker that is alone stops the call.
+// wait for their turn. An input fails for lack of memory only if a thread that is alone lacks it, and
+// MemoryError stops the call only then (crew.h).
 template <typename Result, typename MakeWorker, typename Work, typename Take>
 int for_each_input(const std::vector<Input>& inputs, const Parallelism& parallelism, bool show_progress,
                    MakeWorker make_worker, Work work, Take take) {
@@ -75,34 +74,44 @@ int for_each_input(const std::vector<Input>& inputs, const Parallelism& parallel
   std::exception_ptr defect;
   const auto labour = [&] {
     std::optional<decltype(make_worker(1))> worker;
-    const auto give_up = [&] { worker.reset(); };
-    const auto lacks_memory = [](const Outcome& outcome) {
-      return outcome.failure && outcome.failure->code == ErrorCode::out_of_memory;
-    };
     try {
-      while (!worker) {
-        const bool was_alone = crew.is_alone();
-        try {
-          worker.emplace(make_worker(1));
-        } catch (const MemoryError&) {
-          if (was_alone) throw;
-          if (crew.hand_over(give_up, std::nullopt)) return;
+      while (true) {
+        while (!worker) {
+          const bool was_alone = crew.is_alone();
+          try {
+            worker.emplace(make_worker(1));
+          } catch (const MemoryError&) {
+            if (was_alone) throw;
+            if (crew.leave_to_others()) return;
+          }
         }
-      }
-      while (const std::optional<std::size_t> i = crew.next()) {
+        const Crew::Turn turn = crew.next();
+        if (turn.kind == Crew::Turn::end) break;
+        if (turn.kind == Crew::Turn::make_way) {
+          worker.reset();
+          crew.make_way();
+          continue;
+        }
+        const Input& input = inputs[turn.input_number];
         const bool was_alone = crew.is_alone();
-        Outcome outcome = attempt(*worker, inputs[*i]);
-        if (lacks_memory(outcome) && !was_alone) {
-          if (crew.hand_over(give_up, i)) return;
-          outcome = attempt(*worker, inputs[*i]);
+        Outcome outcome = attempt(*worker, input);
+        if (outcome.failure && outcome.failure->code == ErrorCode::out_of_memory && !was_alone) {
+          worker.reset();
+          crew.alone([&] {
+            worker.emplace(make_worker(1));
+            outcome = attempt(*worker, input);
+          });
         }
         const std::lock_guard lock(mutex);
-        ready.emplace(*i, std::move(outcome));
+        ready.emplace(turn.input_number, std::move(outcome));
         changed.notify_all();
       }
-      crew.leave(give_up);
+      worker.reset();
+      crew.leave();
     } catch (...) {
+      worker.reset();
       crew.stop();
+      crew.leave();
       const std::lock_guard lock(mutex);
       if (!defect) defect = std::current_exception();
       changed.notify_all();
@@ -112,7 +121,7 @@ int for_each_input(const std::vector<Input>& inputs, const Parallelism& parallel
   pool.reserve(workers);
   try {
     while (pool.size() < workers) pool.emplace_back(labour);
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     if (pool.empty()) throw;
     // The system has no more threads to give: go on with those that started.
   }

@@ -4,7 +4,7 @@ namespace adaface::cli {
 
 void Crew::begin(std::size_t threads) {
   const std::lock_guard lock(mutex_);
-  active_ = threads;
+  threads_ = threads;
   has_begun_ = true;
   changed_.notify_all();
 }
@@ -24,51 +24,63 @@ void Crew::stop() {
 bool Crew::is_alone() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return has_begun_; });
-  return active_ == 1 && leaving_ == 0;
+  return threads_ == 1;
 }
 
-std::optional<std::size_t> Crew::next() {
+Crew::Turn Crew::next() {
   std::unique_lock lock(mutex_);
-  // While another leaves it may still hand an input over.
-  changed_.wait(lock, [&] {
-    return is_stopped_ || !again_.empty() || (next_ < inputs_ ? next_ < delivered_ + ahead_ : leaving_ == 0);
-  });
-  if (is_stopped_) return std::nullopt;
-  if (!again_.empty()) {
-    const std::size_t input = again_.front();
-    again_.pop_front();
-    return input;
-  }
-  return next_ < inputs_ ? std::optional(next_++) : std::nullopt;
+  changed_.wait(
+      lock, [&] { return is_stopped_ || is_one_alone_ || next_ >= inputs_ || next_ < delivered_ + ahead_; });
+  if (is_stopped_ || next_ >= inputs_) return {Turn::end};
+  if (is_one_alone_) return {Turn::make_way};
+  return {Turn::input, next_++};
 }
 
-bool Crew::hand_over(const std::function<void()>& give_up, std::optional<std::size_t> input) {
+void Crew::make_way() {
+  std::unique_lock lock(mutex_);
+  ++waiting_;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return !is_one_alone_; });
+  --waiting_;
+}
+
+void Crew::alone(const std::function<void()>& work) {
+  std::unique_lock lock(mutex_);
+  ++waiting_;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return !is_one_alone_; });
+  is_one_alone_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return waiting_ == threads_; });
+  lock.unlock();
+  const auto end = [&] {
+    lock.lock();
+    is_one_alone_ = false;
+    --waiting_;
+    changed_.notify_all();
+  };
+  try {
+    work();
+  } catch (...) {
+    end();
+    throw;
+  }
+  end();
+}
+
+void Crew::leave() {
+  const std::lock_guard lock(mutex_);
+  --threads_;
+  changed_.notify_all();
+}
+
+bool Crew::leave_to_others() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return has_begun_; });
-  if (active_ == 1) {
-    changed_.wait(lock, [&] { return leaving_ == 0; });
-    return false;
-  }
-  leave(lock, give_up, input);
+  if (threads_ == 1) return false;
+  --threads_;
+  changed_.notify_all();
   return true;
-}
-
-void Crew::leave(const std::function<void()>& give_up) {
-  std::unique_lock lock(mutex_);
-  leave(lock, give_up, std::nullopt);
-}
-
-void Crew::leave(std::unique_lock<std::mutex>& lock, const std::function<void()>& give_up,
-                 std::optional<std::size_t> input) {
-  --active_;
-  ++leaving_;
-  changed_.notify_all();
-  lock.unlock();
-  give_up();
-  lock.lock();
-  --leaving_;
-  if (input) again_.push_back(*input);
-  changed_.notify_all();
 }
 
 }  // namespace adaface::cli

@@ -1,19 +1,17 @@
-// Threads that share inputs, where there may not be memory for all of them.
+// Threads that share inputs, where there may not be memory for all of them at once.
 #pragma once
 
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <mutex>
-#include <optional>
 
 namespace adaface::cli {
 
-// Each thread has a worker of its own, an engine say, and takes one input after the other, in order. One that
-// lacks memory, for its worker or for an input, gives its worker up, its input to the others, and leaves; the
-// last of them tries again when what the others had is free. Inputs are handed out no further than `ahead` of
-// the first whose result has not been delivered.
+// Each thread has a worker of its own, an engine say, and takes one input after the other, in order, no
+// further than `ahead` of the first whose result has not been delivered. A thread that lacks memory for an
+// input does it alone: the others give up their workers meanwhile, and make new ones afterwards. A thread
+// that lacks memory for its worker leaves, unless it is the last.
 class Crew {
  public:
   Crew(std::size_t inputs, std::size_t ahead) : inputs_(inputs), ahead_(ahead) {}
@@ -29,27 +27,31 @@ class Crew {
 
   // Whether no other thread has a worker, nor may make one.
   bool is_alone();
-  // The next input; none where there is none for this thread any more.
-  std::optional<std::size_t> next();
-  // The calling thread lacks memory, for an input or for its worker. True: it is to leave; its worker was
-  // given up by `give_up`, and another will take the input. False: it is alone, and everything that others
-  // had is free.
-  bool hand_over(const std::function<void()>& give_up, std::optional<std::size_t> input);
-  // The calling thread leaves for good; `give_up` ends its worker.
-  void leave(const std::function<void()>& give_up);
+
+  struct Turn {
+    enum { input, make_way, end } kind;
+    std::size_t input_number = 0;
+  };
+  // What the calling thread is to do: an input; give up its worker and call make_way(); or give it up and
+  // call leave().
+  Turn next();
+  // Returns when the thread that wants to be alone is done. Precondition: the calling thread has no worker.
+  void make_way();
+  // Runs `work`, which may make a worker, while no other thread has one. Precondition as above.
+  void alone(const std::function<void()>& work);
+  // The calling thread leaves. Precondition as above.
+  void leave();
+  // Likewise, unless it is the last.
+  bool leave_to_others();
 
  private:
-  void leave(std::unique_lock<std::mutex>& lock, const std::function<void()>& give_up,
-             std::optional<std::size_t> input);
-
   std::mutex mutex_;
   std::condition_variable changed_;
   const std::size_t inputs_, ahead_;
-  std::size_t active_ = 0;   // threads with a worker, or that may make one
-  std::size_t leaving_ = 0;  // whose worker is not gone yet
+  std::size_t threads_ = 0, waiting_ = 0;  // those waiting have no worker
   std::size_t next_ = 0, delivered_ = 0;
-  std::deque<std::size_t> again_;
   bool has_begun_ = false, is_stopped_ = false;
+  bool is_one_alone_ = false;  // or wants to be
 };
 
 }  // namespace adaface::cli

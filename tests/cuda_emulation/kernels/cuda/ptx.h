@@ -168,6 +168,9 @@ inline void arrive_at_cluster() {
   emulation::warp_together(nullptr, [](void**) {});
   emulation::arrive(*emulation::self->block->cluster);
 }
+inline void arrive_at_cluster_for_leaving() {
+  arrive_at_cluster();
+}
 inline void wait_for_cluster() {
   emulation::warp_together(nullptr, [](void**) {});
   emulation::wait_for_arrivals(*emulation::self->block->cluster);
