@@ -58,6 +58,14 @@ struct Subject {
   }
 };
 
+using Clock = std::chrono::steady_clock;
+
+// Of one iteration, after the loop that began at `start`.
+double iteration_ms(const benchmark::State& state, Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count() /
+         static_cast<double>(state.iterations());
+}
+
 void run_layer(benchmark::State& state, Subject& subject, int index) {
   const nn::SingleThreadedScope scope;
   const nn::LayerInfo& layer = subject.plan->layers()[static_cast<std::size_t>(index)];
@@ -65,20 +73,18 @@ void run_layer(benchmark::State& state, Subject& subject, int index) {
   subject.measure_limits();
   const int batch = subject.options.batch;
   subject.session->run_layer(index, &subject.pool);
-  const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point start = Clock::now();
   for (auto _ : state)
     for (int image = 0; image < batch; ++image) subject.session->run_layer(index, &subject.pool);
-  const std::chrono::duration<double, std::milli> all = std::chrono::steady_clock::now() - start;
-  const double ms = all.count() / static_cast<double>(state.iterations());
+  const double ms = iteration_ms(state, start);
   subject.measure_limits();
   const MachineLimits& machine = subject.meter->limits();
   const LayerLimit limit = layer_limit(layer, layer.weight_bytes, machine);
-  using benchmark::Counter;
-  constexpr auto kRate = Counter::kIsIterationInvariantRate;
-  state.counters["GFLOP/s"] = Counter(2e-9 * batch * layer.multiply_adds, kRate);
+  // Plain counters: of a rate Google Benchmark would print "/s" behind "GB/s".
+  state.counters["GFLOP/s"] = 2e-6 * batch * layer.multiply_adds / ms;
   const double bytes = batch * (layer.activation_bytes + layer.weight_bytes);
   state.counters["bytes"] = bytes;
-  state.counters["GB/s"] = Counter(1e-9 * bytes, kRate);
+  state.counters["GB/s"] = 1e-6 * bytes / ms;
   // As fractions of the measured time.
   state.counters["of_peak"] = batch * limit.compute_ms / ms;
   state.counters["of_read"] = batch * limit.bandwidth_ms / ms;
@@ -92,10 +98,10 @@ void run_whole(benchmark::State& state, Subject& subject) {
   double multiply_adds = 0;
   for (const nn::LayerInfo& layer : subject.plan->layers()) multiply_adds += layer.multiply_adds;
   subject.session->run(&subject.pool);
+  const Clock::time_point start = Clock::now();
   for (auto _ : state)
     for (int image = 0; image < subject.options.batch; ++image) subject.session->run(&subject.pool);
-  state.counters["GFLOP/s"] = benchmark::Counter(2e-9 * subject.options.batch * multiply_adds,
-                                                 benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GFLOP/s"] = 2e-6 * subject.options.batch * multiply_adds / iteration_ms(state, start);
 }
 
 void add_network(const Arguments& arguments, const Weights& weights, const std::string& network) {
