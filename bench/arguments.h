@@ -1,6 +1,7 @@
 // Options of the benchmark programs beside Google Benchmark's own: --name=value.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <span>
@@ -14,7 +15,24 @@ struct Option {
   std::string_view name;
   std::string* text = nullptr;
   int* number = nullptr;
+  std::string_view help{};
 };
+
+// For --help, which Google Benchmark would answer with its own options alone: call it before Initialize.
+// Prints `usage` and the options, and says whether it was asked for.
+inline bool help(int argc, char** argv, std::string_view usage, std::span<const Option> options) {
+  if (std::none_of(argv + 1, argv + argc, [](std::string_view word) { return word == "--help"; }))
+    return false;
+  std::printf("%.*s\n", static_cast<int>(usage.size()), usage.data());
+  for (const Option& option : options) {
+    const std::string left = "--" + std::string(option.name) + (option.text ? "=..." : "=N");
+    std::printf("  %-18s %.*s\n", left.c_str(), static_cast<int>(option.help.size()), option.help.data());
+  }
+  std::printf(
+      "  %-18s %s\n", "--benchmark_...",
+      "Google Benchmark's: _filter=REGEX, _list_tests, _format=json, _repetitions=N, _min_time=SECONDS");
+  return true;
+}
 
 // What Google Benchmark left of argv. False, after a line on standard error, for an option or number that is
 // none.

@@ -1,12 +1,11 @@
-// Each layer of a network by itself, its data in cache, and the whole network:
-//   bench_layers [--net=ir_101,pnet] [--model=FILE] [--threads=1] [--batch=1] [--precision=f32]
-//   [--benchmark_...] bench_layers --net=ir_50 --benchmark_filter='stage3.*conv1' --benchmark_format=json
+// Each layer of a network by itself, its data in cache, and the whole network: kUsage says how to call it.
 // Benchmarks are called NET/LAYER/batch:N/threads:N/PRECISION; one iteration is a batch, whose images run one
 // after the other. Without --model the weights are made up.
 // Within a network the weights come from further away: that, and what falls between the layers, is the table
 // of `adaface bench --layers`.
 #include <benchmark/benchmark.h>
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <sstream>
@@ -22,6 +21,11 @@
 namespace {
 
 using namespace adaface;
+
+constexpr char kUsage[] =
+    "Times each layer of a network by itself, its data in cache, and the whole network.\n"
+    "Usage: bench_layers [OPTION...]\n"
+    "Example: bench_layers --net=ir_50 --benchmark_filter='stage3.*conv1' --benchmark_format=json\n";
 
 struct Arguments {
   std::string nets, model, precision = "f32";
@@ -54,6 +58,14 @@ struct Subject {
   }
 };
 
+using Clock = std::chrono::steady_clock;
+
+// Of one iteration, after the loop that began at `start`.
+double iteration_ms(const benchmark::State& state, Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count() /
+         static_cast<double>(state.iterations());
+}
+
 void run_layer(benchmark::State& state, Subject& subject, int index) {
   const nn::SingleThreadedScope scope;
   const nn::LayerInfo& layer = subject.plan->layers()[static_cast<std::size_t>(index)];
@@ -61,20 +73,21 @@ void run_layer(benchmark::State& state, Subject& subject, int index) {
   subject.measure_limits();
   const int batch = subject.options.batch;
   subject.session->run_layer(index, &subject.pool);
+  const Clock::time_point start = Clock::now();
   for (auto _ : state)
     for (int image = 0; image < batch; ++image) subject.session->run_layer(index, &subject.pool);
+  const double ms = iteration_ms(state, start);
   subject.measure_limits();
   const MachineLimits& machine = subject.meter->limits();
   const LayerLimit limit = layer_limit(layer, layer.weight_bytes, machine);
-  using benchmark::Counter;
-  constexpr auto kRate = Counter::kIsIterationInvariantRate;
-  state.counters["GFLOP/s"] = Counter(2e-9 * batch * layer.multiply_adds, kRate);
+  // Plain counters: of a rate Google Benchmark would print "/s" behind "GB/s".
+  state.counters["GFLOP/s"] = 2e-6 * batch * layer.multiply_adds / ms;
   const double bytes = batch * (layer.activation_bytes + layer.weight_bytes);
   state.counters["bytes"] = bytes;
-  state.counters["GB/s"] = Counter(1e-9 * bytes, kRate);
+  state.counters["GB/s"] = 1e-6 * bytes / ms;
   // As fractions of the measured time.
-  state.counters["of_peak"] = Counter(1e-3 * batch * limit.compute_ms, kRate);
-  state.counters["of_read"] = Counter(1e-3 * batch * limit.bandwidth_ms, kRate);
+  state.counters["of_peak"] = batch * limit.compute_ms / ms;
+  state.counters["of_read"] = batch * limit.bandwidth_ms / ms;
   state.counters["peak_GFLOP/s"] = machine.peak_gflops;
   state.SetLabel(layer.shape + ", " + layer.implementation + ", bound by " +
                  (limit.compute_ms > limit.bandwidth_ms ? "compute" : limit.level));
@@ -85,10 +98,10 @@ void run_whole(benchmark::State& state, Subject& subject) {
   double multiply_adds = 0;
   for (const nn::LayerInfo& layer : subject.plan->layers()) multiply_adds += layer.multiply_adds;
   subject.session->run(&subject.pool);
+  const Clock::time_point start = Clock::now();
   for (auto _ : state)
     for (int image = 0; image < subject.options.batch; ++image) subject.session->run(&subject.pool);
-  state.counters["GFLOP/s"] = benchmark::Counter(2e-9 * subject.options.batch * multiply_adds,
-                                                 benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GFLOP/s"] = 2e-6 * subject.options.batch * multiply_adds / iteration_ms(state, start);
 }
 
 void add_network(const Arguments& arguments, const Weights& weights, const std::string& network) {
@@ -129,13 +142,17 @@ void add_networks(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
   Arguments arguments;
-  const bench::Option options[] = {{.name = "net", .text = &arguments.nets},
-                                   {.name = "model", .text = &arguments.model},
-                                   {.name = "precision", .text = &arguments.precision},
-                                   {.name = "threads", .number = &arguments.threads},
-                                   {.name = "batch", .number = &arguments.batch}};
+  const bench::Option options[] = {
+      {.name = "net",
+       .text = &arguments.nets,
+       .help = "ir_18 ... ir_101, ir_se_50, pnet, rnet, onet, by commas (default ir_101, or the model's)"},
+      {.name = "model", .text = &arguments.model, .help = "its .afw file (default: made-up weights)"},
+      {.name = "precision", .text = &arguments.precision, .help = "f32 (default) or bf16"},
+      {.name = "threads", .number = &arguments.threads, .help = "inside a layer (default 1)"},
+      {.name = "batch", .number = &arguments.batch, .help = "images of an iteration (default 1)"}};
+  if (bench::help(argc, argv, kUsage, options)) return 0;
+  benchmark::Initialize(&argc, argv);
   if (!bench::parse(argc, argv, options)) return 2;
   if (arguments.precision != "f32" && arguments.precision != "bf16") {
     std::fprintf(stderr, "error: --precision=%s: expected f32 or bf16\n", arguments.precision.c_str());

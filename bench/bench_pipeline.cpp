@@ -1,6 +1,5 @@
-// The stages as a product runs them, through the public API, one thread unless --threads says otherwise:
-//   bench_pipeline --model=ir_101.afw --detector=mtcnn.afw --image=group.jpg [--threads=N] [--benchmark_...]
-// Stages whose file is not given are left out. The time of single layers: adaface bench --layers.
+// The stages as a product runs them, through the public API: kUsage says how to call it. The time of single
+// layers: adaface bench --layers.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
@@ -11,6 +10,12 @@
 #include "src/adaface.hpp"
 
 namespace {
+
+constexpr char kUsage[] =
+    "Times the stages as a product runs them. Those whose file is not given are left out; give one at "
+    "least.\n"
+    "Usage: bench_pipeline [--model=FILE] [--image=FILE [--detector=FILE]] [OPTION...]\n"
+    "Example: bench_pipeline --model=ir_101.afw --detector=mtcnn.afw --image=group.jpg\n";
 
 struct Arguments {
   std::string model, detector, image;
@@ -96,13 +101,19 @@ void add_detect(const std::string& path, const adaface::Weights& weights, int th
 }  // namespace
 
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
   Arguments arguments;
-  const adaface::bench::Option options[] = {{.name = "model", .text = &arguments.model},
-                                            {.name = "detector", .text = &arguments.detector},
-                                            {.name = "image", .text = &arguments.image},
-                                            {.name = "threads", .number = &arguments.threads}};
+  const adaface::bench::Option options[] = {
+      {.name = "model", .text = &arguments.model, .help = "an embedding network: load, plan, embed"},
+      {.name = "image", .text = &arguments.image, .help = "a picture: decode, align"},
+      {.name = "detector", .text = &arguments.detector, .help = "mtcnn.afw: detect in the picture"},
+      {.name = "threads", .number = &arguments.threads, .help = "of each session (default 1)"}};
+  if (adaface::bench::help(argc, argv, kUsage, options)) return 0;
+  benchmark::Initialize(&argc, argv);
   if (!adaface::bench::parse(argc, argv, options)) return 2;
+  if (arguments.model.empty() && arguments.image.empty()) {
+    std::fprintf(stderr, "error: nothing to time: expected --model=FILE, --image=FILE, or both\n%s", kUsage);
+    return 2;
+  }
   try {
     if (!arguments.model.empty())
       for (std::size_t batch : {1, 8})
@@ -115,7 +126,7 @@ int main(int argc, char** argv) {
     if (!arguments.image.empty() && !arguments.detector.empty())
       for (adaface::Mode mode : {adaface::Mode::standard, adaface::Mode::reference})
         add_detect(arguments.image, adaface::Weights::load(arguments.detector), arguments.threads, mode);
-    benchmark::RunSpecifiedBenchmarks();
+    if (benchmark::RunSpecifiedBenchmarks() == 0) return 2;  // the filter matched none, and that was said
   } catch (const adaface::Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
     return 1;

@@ -205,7 +205,15 @@ int main(int argc, char** argv) try {
       threads = std::atoi(value);
     else if (argument.starts_with("--seed="))
       seed = std::strtoull(value, nullptr, 10);
-    else {
+    else if (argument == "--help") {
+      std::puts(
+          "Times search against the speed of memory, over random embeddings and over clusters.\n"
+          "Usage: bench_search [OPTION...]\n\n"
+          "  --rows=N           embeddings (default 1000000, of 2.6 KB each)\n"
+          "  --threads=N        of a search (default 1)\n"
+          "  --seed=N           of the embeddings (default 1)");
+      return 0;
+    } else {
       std::fprintf(stderr, "error: %s: unknown, expected --rows=, --threads= or --seed=\n", argv[i]);
       return 2;
     }

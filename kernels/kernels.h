@@ -112,13 +112,16 @@ struct Kernels {
 };
 
 // The table for this CPU. Capped by the environment variable ADAFACE_MAX_ISA (reference, sse41, avx2,
-// avx512 without its extensions VNNI and BF16), read once; a name that this CPU has no versions for caps
-// nothing.
+// avx512 without its extensions VNNI and BF16; in any case), read once; a name that this CPU has no versions
+// for caps nothing.
 const Kernels& select();
 
 // What it was chosen for: "reference", "sse41", "avx2", "avx512", the last with " vnni" and " bf16" where
 // this CPU has them.
 const char* instruction_sets();
+
+// The value of ADAFACE_MAX_ISA where it is none of those above, and so caps nothing; else "".
+const char* unknown_cap();
 
 // The definitions, on every CPU.
 const Kernels& definitions();

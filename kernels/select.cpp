@@ -1,4 +1,8 @@
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <iterator>
+#include <string>
 #include <string_view>
 
 #include "kernels/kernels.h"
@@ -11,6 +15,8 @@
 namespace adaface::kernels {
 namespace {
 
+constexpr std::string_view kCaps[] = {"reference", "sse41", "avx2", "avx512"};
+
 Levels levels_of_this_cpu() {
   Levels levels;
   levels.list[0] = {"reference", definitions(), nullptr, nullptr};
@@ -21,16 +27,33 @@ Levels levels_of_this_cpu() {
   return levels;
 }
 
-// The highest, or the one that the variable names; a name that this CPU has no level for caps nothing.
-const Level& selected() {
-  static const Level& kLevel = []() -> const Level& {
+struct Selection {
+  const Level* level;
+  char unknown_cap[64];  // cut where it is longer; nothing to destroy while threads may still compute
+};
+
+// The highest, or the one that the variable names in any case. The name of a level that only other CPUs have
+// caps nothing, and rightly so.
+const Selection& selection() {
+  static const Selection kSelection = [] {
+    Selection selection{&levels().back(), ""};
     const char* text = std::getenv("ADAFACE_MAX_ISA");
-    const std::string_view cap = text ? text : "";
+    std::string cap = text ? text : "";
+    for (char& c : cap)
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     for (const Level& level : levels())
-      if (level.name == cap) return level;
-    return levels().back();
+      if (level.name == cap) {
+        selection.level = &level;
+        return selection;
+      }
+    if (!cap.empty() && std::find(std::begin(kCaps), std::end(kCaps), cap) == std::end(kCaps))
+      std::snprintf(selection.unknown_cap, sizeof selection.unknown_cap, "%s", text);
+    return selection;
   }();
-  return kLevel;
+  return kSelection;
+}
+const Level& selected() {
+  return *selection().level;
 }
 
 }  // namespace
@@ -46,6 +69,10 @@ const Kernels& select() {
 
 const char* instruction_sets() {
   return selected().name;
+}
+
+const char* unknown_cap() {
+  return selection().unknown_cap;
 }
 
 const WinogradKernels* winograd(int block) {

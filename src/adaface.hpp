@@ -372,7 +372,8 @@ struct LayerProfile {
   // channels are padded, fewer with Winograd's algorithm. Of the whole batch, as all that follows.
   double multiply_adds = 0, executed_multiply_adds = 0;
   double activation_bytes = 0, weight_bytes = 0;  // each read or written once
-  double run_ms_min = 0, run_ms_median = 0;       // between its neighbours
+  // Between its neighbours; the first and third quartile besides.
+  double run_ms_min = 0, run_ms_q1 = 0, run_ms_median = 0, run_ms_q3 = 0;
   // Repeated alone, its data in cache. A convolution of oneDNN's: the primitive alone (bias and residual sum
   // included), without the batch norm before it and the PReLU after it that `run` counts.
   double alone_ms_min = 0, alone_ms_median = 0;
@@ -388,7 +389,8 @@ struct LayerProfile {
 struct NetworkProfile {
   std::vector<LayerProfile> layers;
   MachineLimits limits;
-  double total_ms_min = 0, total_ms_median = 0;    // whole runs, undisturbed
+  // Whole runs, undisturbed.
+  double total_ms_min = 0, total_ms_q1 = 0, total_ms_median = 0, total_ms_q3 = 0;
   double layers_ms_min = 0, layers_ms_median = 0;  // the sum over one pass of layers, each timed
   double between_ms_median = 0;  // a whole run less the pass of layers after it: what falls between them
   double convolutions_ms_min = 0,

@@ -24,11 +24,13 @@ struct Times {
   std::vector<double> all;
   void add(double ms) { all.push_back(ms); }
   double min() const { return *std::min_element(all.begin(), all.end()); }
-  double median() {
-    const auto middle = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
-    std::nth_element(all.begin(), middle, all.end());
-    return *middle;
+  // The time that `quarters` quarters of the runs stay below: 2 is the median.
+  double quartile(std::size_t quarters) {
+    const auto place = all.begin() + static_cast<std::ptrdiff_t>(all.size() * quarters / 4);
+    std::nth_element(all.begin(), place, all.end());
+    return *place;
   }
+  double median() { return quartile(2); }
 };
 
 [[noreturn]] void reject(const std::string& option, const std::string& value, const std::string& expected) {
@@ -179,7 +181,9 @@ NetworkProfile profile(const nn::Plan& plan, nn::Session& session, nn::ThreadPoo
   NetworkProfile result{.layers = {},
                         .limits = machine.limits(),
                         .total_ms_min = rounds.whole.min(),
+                        .total_ms_q1 = rounds.whole.quartile(1),
                         .total_ms_median = rounds.whole.median(),
+                        .total_ms_q3 = rounds.whole.quartile(3),
                         .layers_ms_min = rounds.layers.min(),
                         .layers_ms_median = rounds.layers.median(),
                         .between_ms_median = rounds.between.median(),
@@ -205,7 +209,9 @@ NetworkProfile profile(const nn::Plan& plan, nn::Session& session, nn::ThreadPoo
                              .activation_bytes = options.batch * info.activation_bytes,
                              .weight_bytes = options.batch * info.weight_bytes,
                              .run_ms_min = rounds.within[i].min(),
+                             .run_ms_q1 = rounds.within[i].quartile(1),
                              .run_ms_median = rounds.within[i].median(),
+                             .run_ms_q3 = rounds.within[i].quartile(3),
                              .alone_ms_min = rounds.alone[i].min(),
                              .alone_ms_median = rounds.alone[i].median(),
                              .compute_ms = options.batch * limit.compute_ms,

@@ -17,8 +17,9 @@ namespace adaface {
 // "1.0.0", of the library that is loaded (headers state theirs in adaface.h: ADAFACE_VERSION).
 ADAFACE_API const char* version() noexcept;
 
-// Lines of "key: value": version, compiler, oneDNN as built against and as loaded, the kernels that this CPU
-// gets, the CUDA devices or why there are none.
+// Lines of "key: value": version, compiler, oneDNN as built against and as loaded, the instruction sets of the
+// kernels that this CPU gets and of oneDNN, what is odd about their caps, the CUDA devices or why there are
+// none.
 ADAFACE_API std::string build_info();
 
 // ---- Log ----------------------------------------------------------------------------------------

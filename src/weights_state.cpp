@@ -1,9 +1,12 @@
 #include "src/weights_state.h"
 
+#include <atomic>
+
 #include "kernels/kernels.h"
 #include "src/nn/cpu_backend.h"
 #include "src/nn/cuda_backend.h"
 #include "src/nn/thread_pool.h"
+#include "src/runtime/build_info.h"
 #include "src/runtime/log.h"
 
 namespace adaface {
@@ -58,7 +61,17 @@ void warn_of_missing_threads(int requested, const nn::ThreadPool& pool) {
     log::print(LogLevel::warning, "the system gave ", pool.threads(), " of ", requested, " threads");
 }
 
+namespace {
+// Once, as soon as somebody listens.
+void warn_of_unknown_cap() {
+  static std::atomic<bool> said = false;
+  if (*kernels::unknown_cap() != 0 && log::enabled(LogLevel::warning) && !said.exchange(true))
+    log::print(LogLevel::warning, unknown_cap_message());
+}
+}  // namespace
+
 Weights Weights::load(const std::filesystem::path& path) {
+  warn_of_unknown_cap();
   auto state = std::make_shared<State>(path);
   log::print(LogLevel::info, state->name, ": ", weights::to_string(state->file.info().architecture), ", ",
              state->file.file_bytes(), " bytes, ", weights::to_hex(state->file.info().weights_sha256));

@@ -26,7 +26,7 @@ inline Isa isa_of_cpu() {
 #endif
 }
 
-// oneDNN reads its own in any case.
+// oneDNN reads its own in any case, as we do ours.
 inline std::string lower_case_variable(const char* name) {
   const char* value = std::getenv(name);
   std::string text = value ? value : "";
@@ -45,8 +45,7 @@ inline Isa onednn_isa() {
 }
 
 inline Isa kernels_isa() {
-  const char* text = std::getenv("ADAFACE_MAX_ISA");
-  const std::string cap = text ? text : "";
+  const std::string cap = lower_case_variable("ADAFACE_MAX_ISA");
   const Isa most = cap == "reference" ? Isa::reference
                    : cap == "sse41"   ? Isa::sse41
                    : cap == "avx2"    ? Isa::avx2

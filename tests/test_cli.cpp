@@ -548,8 +548,9 @@ TEST_CASE("bench prints every layer, the machine's limits and what the layers ad
   const Result table = f.adaface({"bench", "--layers", "--repetitions", "1", "--threads", "1"});
   CHECK(table.code == 0);
   CHECK(table.err.empty());
-  for (const char* part : {"ir_18, batch 1, 1 thread, f32", "limits: ", "stem ", "stage4.unit01.conv2 ",
-                           "head ", "convolutions, each alone", "whole network"})
+  for (const char* part :
+       {"ir_18, batch 1, f32, fast plan, 1 thread, 1 round\n", "limits: ", " min ms median ms alone ms ",
+        "stem ", "stage4.unit01.conv2 ", "head ", "convolutions alone", "whole network", "the columns above"})
     CHECK_CONTAINS(table.out, part);
   // One round does not say what lies between the layers.
   const std::string::size_type between = table.out.find("between the layers: ");
@@ -568,14 +569,19 @@ TEST_CASE("bench prints every layer, the machine's limits and what the layers ad
     CHECK(json[0]["layer"] == (net.empty() ? "stem" : "onet.conv1"));
     const Json& whole = json.back();
     CHECK(whole["net"] == (net.empty() ? "ir_18" : net));
-    CHECK(whole["threads"] == 2);
-    CHECK(whole["precision"] == "f32");
+    CHECK(whole["bench"] == "layers");
     for (const char* limit : {"peak_gflops", "l1_gb_s", "l2_gb_s", "l3_gb_s", "memory_gb_s"})
       CHECK(whole["limits"][limit].get<double>() > 0);
     double sum = 0, limit = 0, share = 0;
     for (std::size_t i = 0; i + 1 < json.size(); ++i) {
       const Json& layer = json[i];
       CAPTURE(layer.dump());
+      CHECK(layer["bench"] == "layer");
+      for (const char* key :
+           {"net", "batch", "precision", "plan", "device", "threads", "repetitions", "context"})
+        CHECK(layer[key] == whole[key]);
+      CHECK(layer["run_ms"]["q1"].get<double>() >= layer["run_ms"]["min"].get<double>());
+      CHECK(layer["run_ms"]["q3"].get<double>() >= layer["run_ms"]["median"].get<double>());
       for (const char* key : {"kind", "shape", "implementation", "level"})
         CHECK(!layer[key].get<std::string>().empty());
       CHECK(layer["run_ms"]["min"].get<double>() <= layer["run_ms"]["median"].get<double>());
@@ -596,19 +602,176 @@ TEST_CASE("bench prints every layer, the machine's limits and what the layers ad
     }
     // Least times of several passes add up to no more than one pass.
     CHECK(sum <= whole["layers_ms"]["min"].get<double>() * (1 + 1e-9));
+    CHECK(sum == doctest::Approx(whole["column_ms"]["min"].get<double>()));
     CHECK(limit == doctest::Approx(whole["limit_ms"].get<double>()));
     CHECK(share == doctest::Approx(1));
     CHECK(whole["total_ms"]["min"].get<double>() > 0);
     CHECK(whole["between_ms"]["median"].is_null());
   }
-  const Result batch = f.adaface({"bench", "--batch", "2", "--repetitions", "1", "--threads", "2", "--json"});
-  REQUIRE(batch.code == 0);
-  const Json line = lines(batch.out).at(0);
-  CHECK(line["bench"] == "ir_18, batch 2");
-  CHECK(line["count"] == 2);
-  CHECK(line["device"] == "cpu");
-  CHECK(line["threads"] == 2);
-  CHECK(line["ms"]["min"].get<double>() > 0);
+}
+
+TEST_CASE("bench says what it timed, and where") {
+  Fixture& f = fixture();
+  const std::vector<std::string> arguments = {"bench",     "--batch", "2",      "--repetitions", "3",
+                                              "--threads", "2",       "--plan", "small"};
+  std::vector<std::string> with_json = arguments;
+  with_json.push_back("--json");
+  const Result result = f.adaface(with_json, "ADAFACE_MAX_ISA=AVX2");
+  REQUIRE(result.code == 0);
+  CHECK(result.err.empty());
+  const Json line = lines(result.out).at(0);
+  const Json expected = {{"bench", "network"}, {"net", "ir_18"},   {"batch", 2},
+                         {"precision", "f32"}, {"plan", "small"},  {"device", "cpu"},
+                         {"threads", 2},       {"repetitions", 3}, {"count", 2}};
+  for (const auto& [key, value] : expected.items()) CHECK(line[key] == value);
+  double before = 0;
+  for (const char* key : {"min", "q1", "median", "q3", "max"}) {
+    CHECK(line["ms"][key].get<double>() >= before);
+    before = line["ms"][key];
+  }
+  CHECK(before > 0);
+  const Json& context = line["context"];
+  CHECK(context["version"] == adaface::version());
+  for (const char* key : {"kernels", "onednn", "onednn_isa"}) CHECK(!context[key].get<std::string>().empty());
+  for (const char* key : {"cpu", "cpus"}) CHECK(context.contains(key));
+  CHECK(context["caps"]["ADAFACE_MAX_ISA"] == "AVX2");
+  CHECK(context["caps"].contains("ONEDNN_MAX_CPU_ISA"));
+  const Result text = f.adaface(arguments);
+  CHECK_CONTAINS(text.out, "ir_18, batch 2, f32, small plan, 2 threads, 3 rounds: ");
+  CHECK_CONTAINS(text.out, "adaface " + std::string(adaface::version()) + ", kernels ");
+  if (!f.can_detect()) return;
+  const Json detection = lines(f.adaface({"bench", "--image", picture("group.jpg"), "--repetitions", "1",
+                                          "--min-face", "60", "--mode", "reference", "--json"})
+                                   .out)
+                             .at(0);
+  CHECK(detection["bench"] == "detection");
+  CHECK(detection["width"] == 1000);
+  CHECK(detection["mode"] == "reference");
+  CHECK(detection["min_face"] == 60);
+  CHECK(detection["faces"].is_number());
+  CHECK(detection["context"] == lines(f.adaface(with_json).out).at(0)["context"]);
+}
+
+TEST_CASE("bench refuses options of what it does not time") {
+  Fixture& f = fixture();
+  const auto refused = [&](std::vector<std::string> options, const std::string& expected) {
+    options.insert(options.begin(), {"bench", "--net", "ir_18"});
+    const Result result = f.adaface(options);
+    CHECK(result.code == 2);
+    CHECK(result.out.empty());
+    CHECK_CONTAINS(result.err, expected);
+  };
+  refused({"--mode", "reference"}, "--mode requires --image");
+  refused({"--min-face", "40"}, "--min-face requires --image");
+  refused({"--detector", "/nope"}, "--detector /nope: is for --image, ");
+  refused({"--layers", "--detector", "/nope"}, "--detector /nope: is for --image, ");
+  refused({"--faces", "best"}, "--faces");
+}
+
+TEST_CASE("bench --against: ratios to an earlier run of the same, and to no other") {
+  Fixture& f = fixture();
+  const fs::path folder = f.directory("against");
+  const std::string whole = folder / "whole.json", layers = folder / "layers.json",
+                    edited = folder / "edited.json";
+  const auto bench = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), {"bench", "--repetitions", "1", "--threads", "1"});
+    return f.adaface(options);
+  };
+  const Result old = bench({"--json"}), old_layers = bench({"--json", "--layers", "--net", "onet"});
+  REQUIRE(old.code == 0);
+  REQUIRE(old_layers.code == 0);
+  write(whole, old.out);
+  write(layers, old_layers.out);
+
+  const Result text = bench({"--against", whole});
+  CHECK(text.code == 0);
+  CHECK(text.err.empty());
+  CHECK_CONTAINS(text.out, "\nnew / old: ");
+  const Json before = Json::parse(old.out), now = Json::parse(bench({"--json", "--against", whole}).out);
+  for (const char* key : {"min", "median"})
+    CHECK(now["against"][key].get<double>() ==
+          doctest::Approx(now["ms"][key].get<double>() / before["ms"][key].get<double>()));
+
+  const Result table = bench({"--layers", "--net", "onet", "--against", layers});
+  CHECK(table.code == 0);
+  CHECK(table.err.empty());
+  CHECK_CONTAINS(table.out, " share min/old med/old\n");
+  const std::vector<Json> rows = lines(old_layers.out),
+                          again =
+                              lines(bench({"--json", "--layers", "--net", "onet", "--against", layers}).out);
+  REQUIRE(again.size() == rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const char* key = i + 1 < rows.size() ? "run_ms" : "total_ms";
+    CHECK(again[i]["against"]["median"].get<double>() ==
+          doctest::Approx(again[i][key]["median"].get<double>() / rows[i][key]["median"].get<double>()));
+  }
+
+  const auto refused = [&](const std::vector<std::string>& options, const std::string& expected) {
+    const Result result = bench(options);
+    CHECK(result.code == 2);
+    CHECK(result.out.empty());
+    CHECK_CONTAINS(result.err, "error: --against ");
+    CHECK_CONTAINS(result.err, expected);
+  };
+  refused({"--against", whole, "--batch", "2"}, "measured with batch 1, this run has 2");
+  refused({"--against", whole, "--plan", "small"}, "measured with plan fast, this run has small");
+  refused({"--against", whole, "--net", "ir_34"}, "measured with net ir_18, this run has ir_34");
+  refused({"--against", whole, "--layers"}, "holds no run of layers");
+  refused({"--against", layers}, "holds no run of network");
+  refused({"--against", (folder / "none").string()}, "cannot be read");
+  refused({"--against", folder.string()}, "cannot be read");
+  Json other = before;
+  other["threads"] = 7;
+  write(edited, other.dump());
+  refused({"--against", edited}, "measured with threads 7, this run has 1");
+  for (const std::string odd : {"text", "[1]", "{\"bench\": 5}\n{", "{\"net\": \"ir_18\"}"}) {
+    write(edited, odd);
+    refused({"--against", edited}, "is not what 'adaface bench --json' writes");
+  }
+  other = before;
+  other["ms"] = {{"min", "1"}};
+  write(edited, other.dump());
+  refused({"--against", edited}, "has no ms min");
+
+  other = before;
+  other["context"]["cpu"] = "another";
+  other["context"]["caps"]["ADAFACE_MAX_ISA"] = "avx2";
+  other["repetitions"] = 9;
+  write(edited, other.dump());
+  const Result warned = bench({"--against", edited});
+  CHECK(warned.code == 0);
+  CHECK_CONTAINS(warned.err, "edited.json: cpu was another, now ");
+  CHECK_CONTAINS(warned.err, "edited.json: ADAFACE_MAX_ISA was avx2, now none\n");
+  CHECK_CONTAINS(warned.err, "edited.json: repetitions was 9, now 1\n");
+}
+
+TEST_CASE("caps of instruction sets: in any case, and a word about those that are none") {
+  Fixture& f = fixture();
+  const std::string crop = f.directory("caps") / "crop.png";
+  adaface::write_image(crop, adaface::Image(112, 112));
+  const auto version = [&](const std::string& environment) {
+    return f.adaface({"--version"}, environment).out;
+  };
+  CHECK_CONTAINS(version("ADAFACE_MAX_ISA=Reference"), "\nkernels: reference\n");
+  CHECK(!contains(version("ADAFACE_MAX_ISA=Reference"), "unknown cap"));
+  CHECK_CONTAINS(
+      version("ADAFACE_MAX_ISA=avx9"),
+      "\nunknown cap: ADAFACE_MAX_ISA=avx9 caps nothing, expected reference, sse41, avx2 or avx512\n");
+  const Result warned = f.adaface({"embed", "--aligned", crop}, "ADAFACE_MAX_ISA=avx9");
+  CHECK(warned.code == 0);
+  CHECK(warned.err ==
+        "warning: ADAFACE_MAX_ISA=avx9 caps nothing, expected reference, sse41, avx2 or avx512\n");
+  for (const char* known : {"", "avx512", "SSE41"})
+    CHECK(f.adaface({"embed", "--aligned", crop}, std::string("ADAFACE_MAX_ISA=") + known).err.empty());
+  if (adaface::testing::isa_of_cpu() < adaface::testing::Isa::avx2) {
+    std::printf("skipped: caps below AVX2, which this CPU does not have\n");
+    return;
+  }
+  CHECK_CONTAINS(version("ADAFACE_MAX_ISA=AVX2 ONEDNN_MAX_CPU_ISA=avx2"),
+                 "\nkernels: avx2\nonednn isa: AVX2\n");
+  CHECK(!contains(version("ADAFACE_MAX_ISA=avx2 ONEDNN_MAX_CPU_ISA=AVX2"), "caps differ"));
+  CHECK_CONTAINS(version("ADAFACE_MAX_ISA=sse41 ONEDNN_MAX_CPU_ISA=AVX2"),
+                 "\ncaps differ: kernels sse41, oneDNN AVX2; ");
 }
 
 TEST_CASE("bench --layers: any batch, and the detector's file that was named") {

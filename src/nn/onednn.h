@@ -13,6 +13,9 @@ namespace adaface::nn {
 int onednn_channel_block();
 // "2.6.3", or "2.6.0, loaded 2.6.3" where it was built against another.
 std::string onednn_versions();
+// The highest that it uses, capped by ONEDNN_MAX_CPU_ISA, as that names it: "AVX512_CORE_BF16". "default" on
+// architectures that the names are not for.
+std::string onednn_instruction_set();
 // Whether it multiplies bfloat16 natively; not in planes.
 bool onednn_has_bf16();
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/levels.h"
 #include "src/error.hpp"
 #include "src/nn/arena.h"
 #include "src/nn/blocks.h"
@@ -319,6 +320,22 @@ std::string onednn_versions() {
   const std::string built = text(DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH),
                     runs = text(loaded->major, loaded->minor, loaded->patch);
   return built == runs ? runs : built + ", loaded " + runs;
+}
+
+std::string onednn_instruction_set() {
+  if (kernels::levels().size() == 1) return "default";
+  using dnnl::cpu_isa;
+  constexpr std::pair<cpu_isa, const char*> kNames[] = {{cpu_isa::avx512_core_amx, "AVX512_CORE_AMX"},
+                                                        {cpu_isa::avx512_core_bf16, "AVX512_CORE_BF16"},
+                                                        {cpu_isa::avx512_core_vnni, "AVX512_CORE_VNNI"},
+                                                        {cpu_isa::avx512_core, "AVX512_CORE"},
+                                                        {cpu_isa::avx2_vnni, "AVX2_VNNI"},
+                                                        {cpu_isa::avx2, "AVX2"},
+                                                        {cpu_isa::avx, "AVX"},
+                                                        {cpu_isa::sse41, "SSE41"}};
+  for (const auto& [isa, name] : kNames)
+    if (has(isa)) return name;
+  return "default";
 }
 
 bool onednn_has_bf16() {

@@ -2,8 +2,9 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
-#include "tools/adaface/json.h"
+#include "tools/adaface/bench_line.h"
 #include "tools/adaface/layer_table.h"
 #include "tools/adaface/options.h"
 #include "tools/adaface/pictures.h"
@@ -16,7 +17,7 @@ namespace {
 struct Arguments : Options {
   bool layers = false;
   int batch = 1, repetitions = 10, side = 0;
-  std::string net, image;
+  std::string net, image, against;
 };
 
 using Clock = std::chrono::steady_clock;
@@ -26,7 +27,7 @@ double milliseconds(Clock::time_point since) {
 }
 
 struct Timing {
-  double min, median;
+  double min, q1, median, q3, max;
 };
 
 template <typename F>
@@ -39,39 +40,75 @@ Timing measure(int repetitions, F&& f) {
     times.push_back(milliseconds(start));
   }
   std::ranges::sort(times);
-  return {times.front(), times[times.size() / 2]};
+  const auto quartile = [&](std::size_t quarters) { return times[times.size() * quarters / 4]; };
+  return {times.front(), quartile(1), quartile(2), quartile(3), times.back()};
 }
 
-// A device is fed by the one thread that measures.
 bool is_on_device(const Arguments& arguments) {
   return arguments.computing_device().kind != DeviceKind::cpu;
 }
 
-void print_timing(const Arguments& arguments, const std::string& what, int count, const Timing& timing) {
-  const std::string device = to_string(arguments.computing_device());
-  const int threads = is_on_device(arguments) ? 1 : arguments.thread_count();
-  if (arguments.json)
-    return print_line({{"bench", what},
-                       {"count", count},
-                       {"device", device},
-                       {"threads", threads},
-                       {"ms", {{"min", timing.min}, {"median", timing.median}}}});
-  const std::string where = is_on_device(arguments)
-                                ? "on " + device
-                                : std::to_string(threads) + (threads == 1 ? " thread" : " threads");
-  std::printf("%s, %s: %.2f ms (min), %.2f ms (median), %.1f a second\n", what.c_str(), where.c_str(),
-              timing.min, timing.median, 1000 * count / timing.median);
+// The keys of every line, after those that say what is timed. A device is fed by the one thread that
+// measures.
+Json run_of(const Arguments& arguments, Json run) {
+  run["device"] = to_string(arguments.computing_device());
+  run["threads"] = is_on_device(arguments) ? 1 : arguments.thread_count();
+  run["repetitions"] = arguments.repetitions;
+  return run;
+}
+Json network_run(const Arguments& arguments, const char* kind, const std::string& network) {
+  return run_of(arguments, {{"bench", kind},
+                            {"net", network},
+                            {"batch", arguments.batch},
+                            {"precision", arguments.precision},
+                            {"plan", arguments.plan}});
+}
+
+// Before anything is timed: what cannot be compared with is refused.
+std::optional<Against> earlier_run(const Arguments& arguments, const Json& run, const Json& context) {
+  if (arguments.against.empty()) return std::nullopt;
+  Against against(arguments.against);
+  against.warn(run, context);
+  return against;
+}
+
+// Times `compute` once for each repetition; it computes `count` of what the rate is of. `more` is in the line
+// besides.
+template <typename F>
+void time_whole(const Arguments& arguments, Json line, int count, F&& compute, Json more = Json::object()) {
+  const Json context = bench_context(arguments.computing_device());
+  const std::optional<Against> against = earlier_run(arguments, line, context);
+  const std::string what = run_text(line);
+  const Timing timing = measure(arguments.repetitions, compute);
+  line.update(more);
+  line["count"] = count;
+  line["ms"] = {{"min", timing.min},
+                {"q1", timing.q1},
+                {"median", timing.median},
+                {"q3", timing.q3},
+                {"max", timing.max}};
+  if (against) line["against"] = against->ratios(line, "ms");
+  line["context"] = context;
+  if (arguments.json) return print_line(line);
+  std::printf("%s: %.2f ms (min), %.2f ms (median), %.2f to %.2f (quartiles), %.1f a second\n", what.c_str(),
+              timing.min, timing.median, timing.q1, timing.q3, 1000 * count / timing.median);
+  if (against)
+    std::printf("new / old: %.3f (min), %.3f (median)\n", line["against"]["min"].get<double>(),
+                line["against"]["median"].get<double>());
+  if (!arguments.quiet) std::printf("%s\n", context_text(context).c_str());
 }
 
 void bench_detection(const Arguments& arguments) {
   const Image image = read_picture({arguments.image, arguments.image}, arguments);
   Detector detector = make_detector(load_detector(arguments), arguments, arguments.thread_count());
-  std::size_t faces = 0;
-  const Timing timing = measure(arguments.repetitions, [&] { faces = detector.detect(image).size(); });
-  print_timing(arguments,
-               "detect " + std::to_string(image.width()) + "x" + std::to_string(image.height()) + ", " +
-                   count_text(faces),
-               1, timing);
+  time_whole(arguments,
+             run_of(arguments, {{"bench", "detection"},
+                                {"width", image.width()},
+                                {"height", image.height()},
+                                {"mode", arguments.mode},
+                                {"min_face", arguments.min_face}}),
+             1, [&] { detector.detect(image); },
+             {{"image", arguments.image}, {"faces", detector.detect(image).size()}});
 }
 
 bool is_detector_net(const std::string& net) {
@@ -98,16 +135,18 @@ Weights weights_to_time(const Arguments& arguments) {
 }
 
 void bench_layers(const Arguments& arguments, const Weights& weights, const std::string& network) {
+  LayerReport report{network_run(arguments, "layers", network), bench_context(Device{}), nullptr};
+  const std::optional<Against> against = earlier_run(arguments, report.run, report.context);
+  if (against) report.against = &*against;
   try {
-    const NetworkProfile profile =
-        profile_layers(weights, {.network = network,
-                                 .side = arguments.side,
-                                 .batch = arguments.batch,
-                                 .precision = arguments.arithmetic(),
-                                 .plan = arguments.plan == "small" ? PlanKind::small : PlanKind::fast,
-                                 .threads = arguments.thread_count(),
-                                 .repetitions = arguments.repetitions});
-    arguments.json ? print_layers_json(network, profile) : print_layers(network, profile);
+    const NetworkProfile profile = profile_layers(weights, {.network = network,
+                                                            .side = arguments.side,
+                                                            .batch = arguments.batch,
+                                                            .precision = arguments.arithmetic(),
+                                                            .plan = arguments.plan_kind(),
+                                                            .threads = arguments.thread_count(),
+                                                            .repetitions = arguments.repetitions});
+    arguments.json ? print_layers_json(report, profile) : print_layers(report, profile);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::invalid_argument || error.code() == ErrorCode::unsupported)
       throw UsageError(std::string("bench: ") + error.what());
@@ -121,6 +160,9 @@ void bench_network(const Arguments& arguments) {
     throw UsageError("--net " + arguments.net + ": is timed by layer only, expected --layers too");
   if (detector && !arguments.model.empty())
     throw UsageError("--net " + arguments.net + ": --model names an embedding network, expected --detector");
+  if (!detector && !arguments.detector.empty())
+    throw UsageError("--detector " + printable(arguments.detector) +
+                     ": is for --image, or --layers of pnet, rnet or onet");
   if (arguments.side != 0 && arguments.net != "pnet")
     throw UsageError("--side " + std::to_string(arguments.side) + ": only --net pnet takes other sizes");
   const Weights weights = weights_to_time(arguments);
@@ -132,9 +174,8 @@ void bench_network(const Arguments& arguments) {
   const Image crop(kCropSize, kCropSize);
   const std::vector<ImageView> crops(static_cast<std::size_t>(arguments.batch), crop);
   embedder.prepare();
-  const Timing timing = measure(arguments.repetitions, [&] { embedder.embed(crops); });
-  print_timing(arguments, architecture + ", batch " + std::to_string(arguments.batch), arguments.batch,
-               timing);
+  time_whole(arguments, network_run(arguments, "network", architecture), arguments.batch,
+             [&] { embedder.embed(crops); });
 }
 
 }  // namespace
@@ -159,15 +200,21 @@ void add_bench(CLI::App& app, int& exit_code) {
       ->type_name("PX");
   CLI::Option* image = verb->add_option("--image", arguments->image, "Time detection on this picture instead")
                            ->type_name("IMAGE");
+  verb->add_option("--against", arguments->against,
+                   "Compare with an earlier run of the same: what 'bench ... --json > FILE' wrote")
+      ->type_name("FILE");
   add_model_option(*verb, *arguments);
-  add_detection_options(*verb, *arguments);
+  add_detection_options(*verb, *arguments, {});
   add_embedding_options(*verb, *arguments);
   for (const char* option : {"--layers", "--batch", "--net", "--side", "--model", "--precision", "--plan"})
     image->excludes(option);
+  for (const char* option : {"--mode", "--min-face"}) verb->get_option(option)->needs(image);
   add_run_options(*verb, *arguments);
   add_output_options(*verb, *arguments);
   verb->footer(std::string("Example:\n"
                            "  adaface bench --layers --net ir_101 --threads 1\n"
+                           "  taskset -c 1 adaface bench --json > old.json    # on CPU 1 alone\n"
+                           "  taskset -c 1 adaface bench --against old.json\n"
                            "\n") +
                kLayerColumns);
   verb->callback([arguments, &exit_code] {

@@ -1,17 +1,23 @@
 // What `adaface bench --layers` prints.
 #pragma once
 
-#include <string>
-
 #include "src/adaface.hpp"
+#include "tools/adaface/bench_line.h"
 
 namespace adaface::cli {
 
-void print_layers(const std::string& network, const NetworkProfile& profile);
-// One line a layer, and one of the whole.
-void print_layers_json(const std::string& network, const NetworkProfile& profile);
+// What was run, the keys of every line; where; and what to compare with, or null. They throw UsageError where
+// that has other layers, before they print anything.
+struct LayerReport {
+  Json run, context;
+  const Against* against;
+};
 
-// What the columns mean, for --help.
+void print_layers(const LayerReport& report, const NetworkProfile& profile);
+// One line a layer, and one of the whole.
+void print_layers_json(const LayerReport& report, const NetworkProfile& profile);
+
+// What columns, implementations and sums mean, for --help.
 extern const char* const kLayerColumns;
 
 }  // namespace adaface::cli

@@ -8,7 +8,10 @@
 #include <cstring>
 #include <iostream>
 #include <new>
+#include <string>
+#include <string_view>
 
+#include "src/runtime.hpp"
 #include "tools/adaface/inputs.h"
 #include "tools/adaface/options.h"
 #include "tools/adaface/verbs.h"
@@ -24,6 +27,9 @@ int main(int argc, char** argv) {
     if (fd > STDERR_FILENO) ::close(fd);
     if (fd < 0 || fd > STDERR_FILENO) break;
   }
+  adaface::set_log(adaface::LogLevel::warning, [](adaface::LogLevel, std::string_view message) {
+    std::fprintf(stderr, "warning: %s\n", adaface::printable(std::string(message)).c_str());
+  });
   CLI::App app(
       "Finds faces in photographs, aligns them, turns them into embeddings, compares those and names people.",
       "adaface");

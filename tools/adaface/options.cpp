@@ -68,7 +68,8 @@ void add_output_options(CLI::App& app, Options& options) {
 }
 
 void add_run_options(CLI::App& app, Options& options) {
-  app.add_option("--threads", options.threads, "Threads; default: the CPUs this process may use, 4 on a CUDA device")
+  app.add_option("--threads", options.threads,
+                 "Threads; default: the CPUs this process may use, 4 on a CUDA device")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
   app.add_option("--device", options.device,
@@ -96,9 +97,10 @@ void add_detection_options(CLI::App& app, Options& options, const std::vector<st
   std::string choices;
   for (std::size_t i = 0; i < faces.size(); ++i)
     choices += (i == 0 ? "" : i + 1 < faces.size() ? ", " : " or ") + faces[i];
-  app.add_option("--faces", options.faces, "Which faces of a picture: " + choices)
-      ->check(CLI::IsMember(faces))
-      ->type_name("WHICH");
+  if (!faces.empty())
+    app.add_option("--faces", options.faces, "Which faces of a picture: " + choices)
+        ->check(CLI::IsMember(faces))
+        ->type_name("WHICH");
   app.add_option("--min-face", options.min_face, "Smallest face side in pixels (default 20)")
       ->check(number_between(12, 65535))
       ->type_name("PX");
