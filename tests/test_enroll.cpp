@@ -219,6 +219,97 @@ TEST_CASE("a second run looks only at what changed") {
   CHECK_CONTAINS(reason({"--min-norm", "1000"}), "expected at least 1000 (--min-norm)");
 }
 
+TEST_CASE("no option loses a photograph whose file is the same, but for --prune") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("kept"), gallery = f.directory("kept-g") / "g";
+  copy_people(known, {1});
+  fs::copy_file(picture("no_face.jpg"), known / "ada/empty.jpg");
+  REQUIRE(enroll(known, gallery).code == 0);
+  const std::string before = contents(gallery);
+  // Stricter rules refuse everything.
+  const Result strict = enroll(known, gallery, {"--min-norm", "1000"});
+  CHECK(strict.code == 0);
+  Json counts = summary(strict);
+  CHECK(counts["looked_again"] == 9);
+  CHECK(counts["kept"] == 8);
+  CHECK(counts["removed"] == 0);
+  CHECK(counts["rejected"] == 1);
+  CHECK(counts["photographs"] == 8);
+  for (const Json& line : lines(strict.out)) {
+    if (!line.contains("action") || line["action"] != "kept") continue;
+    CHECK_CONTAINS(line["reason"].get<std::string>(), "expected at least 1000 (--min-norm)");
+  }
+  CHECK(contents(gallery) == before);
+  const Result text =
+      f.adaface({"enroll", known.string(), "--gallery", gallery.string(), "--min-norm", "1000"});
+  CHECK_CONTAINS(text.out, "8 looked at again: known under other rules\n");
+  CHECK_CONTAINS(text.out, "8 kept: in the gallery under other rules, that these would refuse\n");
+  CHECK_CONTAINS(text.out, "0 enrolled, 0 replaced, 0 moved, 0 unchanged, 1 refused, 0 unreadable\n");
+  CHECK_CONTAINS(text.out, "Refused:\n  " + (known / "ada/empty.jpg").string() + ": no face\n");
+  CHECK_CONTAINS(text.out, "(--prune removes them):\n  " + (known / "ada/ada1.jpg").string() + ": norm ");
+  CHECK_CONTAINS(text.out, "8 people, 8 photographs\n");
+  // The rules of before: as if nothing had been.
+  counts = summary(enroll(known, gallery));
+  CHECK(counts["unchanged"] == 8);
+  CHECK(counts["looked_again"] == 1);
+
+  // What is kept goes along with its person; a file that is another now does not speak for the old one.
+  fs::copy_file(picture("no_face.jpg"), known / "bruno/bruno1.jpg", fs::copy_options::overwrite_existing);
+  const Result changed = enroll(known, gallery, {"--min-norm", "1000", "--identity", "stem"});
+  CHECK(changed.code == 0);
+  counts = summary(changed);
+  CHECK(counts["kept"] == 7);
+  CHECK(counts["removed"] == 1);
+  CHECK(counts["rejected"] == 1);
+  CHECK_CONTAINS(contents(gallery), "\nada1,");
+  CHECK(!contains(contents(gallery), "bruno1"));
+  CHECK(rows(contents(gallery)).size() == 8);  // the header, and seven
+
+  // --prune: those that are refused, and, counted for themselves, those that are gone.
+  fs::remove(known / "chen/chen1.jpg");
+  const Result pruned = f.adaface({"enroll", known.string(), "--gallery", gallery.string(), "--min-norm",
+                                   "1000", "--identity", "stem", "--prune"});
+  CHECK(pruned.code == 0);
+  CHECK_CONTAINS(pruned.out, "Gone, and removed from the gallery:\n  " + (known / "chen/chen1.jpg").string());
+  CHECK_CONTAINS(pruned.out, "6 removed: in the gallery until now, and refused\n");
+  CHECK(!contains(pruned.out, " kept"));
+  CHECK(rows(contents(gallery)).size() == 1);
+  counts = summary(enroll(known, gallery, {"--min-norm", "1000", "--identity", "stem"}));
+  CHECK(counts["rejected"] == 9 - 1);
+  CHECK(counts["removed"] == 0);
+  CHECK(counts["looked_again"] == 0);
+
+  // A file that was changed is named as removed, with what became of it.
+  copy_people(known, {1});
+  REQUIRE(enroll(known, gallery).code == 0);
+  fs::copy_file(picture("no_face.jpg"), known / "dalia/dalia1.jpg", fs::copy_options::overwrite_existing);
+  const Result lost = f.adaface({"enroll", known.string(), "--gallery", gallery.string()});
+  CHECK_CONTAINS(lost.out, "Refused, and removed from the gallery:\n  " +
+                               (known / "dalia/dalia1.jpg").string() + ": no face; the file has changed\n");
+}
+
+TEST_CASE("what was imported without its content's hash is kept too") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("hashless"), gallery = f.directory("hashless-g") / "g";
+  copy_people(known, {1});
+  REQUIRE(enroll(known, gallery).code == 0);
+  const std::string before = contents(gallery);
+  {
+    adaface::Gallery written = adaface::Gallery::open_writable(gallery);
+    adaface::Gallery::Transaction transaction(written);
+    const std::vector<adaface::GalleryFace> faces = written.faces();
+    for (const adaface::GalleryFace& face : faces)
+      transaction.put({.path = face.photograph, .identity = face.identity},
+                      std::vector<adaface::FaceRecord>{{face.embedding, face.box, face.score}});
+    transaction.commit();
+  }
+  CHECK(summary(enroll(known, gallery, {"--min-norm", "1000"}))["kept"] == 8);
+  CHECK(summary(enroll(known, gallery))["replaced"] == 8);
+  CHECK(contents(gallery) == before);
+}
+
 TEST_CASE("what cannot be seen is not gone") {
   Fixture& f = fixture();
   if (!f.can_detect()) return;
