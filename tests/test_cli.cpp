@@ -53,6 +53,11 @@ std::string png_header(std::uint32_t width, std::uint32_t height) {
   return bytes;
 }
 
+// Whether the program was built with the verbs of galleries.
+bool has_gallery() {
+  return contains(fixture().adaface({"--help"}).out, "\n  gallery ");
+}
+
 }  // namespace
 
 TEST_CASE("help, version and wrong usage") {
@@ -122,6 +127,59 @@ TEST_CASE("help, version and wrong usage") {
     CHECK(result.code == 2);
     CHECK(result.out.empty());
     CHECK(result.err.starts_with("error: "));
+  }
+}
+
+TEST_CASE("what is wrong with a command line is named first") {
+  Fixture& f = fixture();
+  const std::string there = "no such option (a file of that name: ./";
+  std::vector<std::pair<std::vector<std::string>, std::string>> expected = {
+      {{"detect"}, "expected IMAGE|DIR ...\n  'adaface detect --help'"},
+      {{"detect", "-x.jpg"}, "unexpected -x.jpg: " + there + "-x.jpg, or after --)\n"},
+      {{"detect", "--foo"}, "unexpected --foo: no such option"},
+      {{"detect", "--foo", "x.jpg"}, "unexpected --foo: no such option"},
+      {{"detect", "-\033[1m"}, "unexpected -?[1m: no such option"},
+      {{"info", "a", "b"}, "unexpected b\n"},
+  };
+  if (has_gallery())
+    expected.insert(
+        expected.end(),
+        {{{"enroll", "x"}, "expected --gallery FILE\n"},
+         {{"gallery"}, "expected list, remove, export, import or verify\n  'adaface gallery --help'"},
+         {{"gallery", "list"}, "expected GALLERY\n  'adaface gallery list --help'"},
+         {{"gallery", "burn", "x"}, "unexpected burn, expected list, remove, "}});
+  for (const auto& [arguments, message] : expected) {
+    const Result result = f.adaface(arguments);
+    CAPTURE(arguments.back());
+    CHECK(result.code == 2);
+    CHECK_MESSAGE(result.err.starts_with("error: " + message), "got: ", result.err);
+  }
+  // After "--" it is a file.
+  CHECK(f.adaface({"info", "--", "-x.afw"}).code == 3);
+  CHECK(f.adaface({"version"}).out == f.adaface({"--version"}).out);
+  CHECK(f.adaface({"-V"}).out == f.adaface({"--version"}).out);
+  CHECK(f.adaface({"help"}).out == f.adaface({"--help"}).out);
+  CHECK(f.adaface({"help", "detect"}).out == f.adaface({"detect", "--help"}).out);
+  CHECK(f.adaface({"help", "detct"}).code == 2);
+  const Result convert = f.run(ADAFACE_CONVERT, {"-x.ckpt", "-o", "z.afw"});
+  CHECK(convert.code == 2);
+  CHECK(convert.err.starts_with("error: unexpected -x.ckpt: " + there + "-x.ckpt, or after --)\n"));
+  CHECK(f.run(ADAFACE_CONVERT, {}).err.starts_with("error: expected CHECKPOINT ...\n"));
+}
+
+TEST_CASE("the help says what goes without an option") {
+  Fixture& f = fixture();
+  std::vector<std::pair<std::string, std::string>> faces = {{"detect", "all"},
+                                                            {"align", "all"},
+                                                            {"embed", "all"},
+                                                            {"compare", "largest, in reference mode best"},
+                                                            {"evaluate", "largest, in reference mode best"}};
+  if (has_gallery()) faces.insert(faces.end(), {{"enroll", "one"}, {"find", "all"}});
+  for (const auto& [verb, by_default] : faces) {
+    CAPTURE(verb);
+    const std::string help = f.adaface({verb, "--help"}).out;
+    CHECK_CONTAINS(help.substr(help.find("Which faces of a picture")), "(default " + by_default + ")\n");
+    CHECK_CONTAINS(help, "defects included (default standard)\n");
   }
 }
 

@@ -79,7 +79,7 @@ void add_compare(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("compare", "The matrix of similarities between the faces of pictures");
   add_inputs(*verb, *options);
   add_model_option(*verb, *options);
-  add_detection_options(*verb, *options);
+  add_detection_options(*verb, *options, {"largest", "best", "all"}, kOneFace);
   add_embedding_options(*verb, *options);
   add_run_options(*verb, *options);
   add_output_options(*verb, *options);

@@ -256,7 +256,7 @@ void add_enroll(CLI::App& app, int& exit_code) {
       ->check(number_between(0, 1e6))
       ->type_name("N");
   add_model_option(*verb, *options);
-  add_detection_options(*verb, *options, {"one", "largest", "best"});
+  add_detection_options(*verb, *options, {"one", "largest", "best"}, options->faces);
   add_embedding_options(*verb, *options);
   add_run_options(*verb, *options);
   add_output_options(*verb, *options);

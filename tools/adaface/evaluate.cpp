@@ -211,7 +211,7 @@ void add_evaluate(CLI::App& app, int& exit_code) {
   verb->add_flag("--aligned", arguments->aligned, "The pictures are aligned 112x112 crops: no detection");
   verb->add_option("--roc", arguments->roc, "Also write the ROC curve as a picture (SVG)")->type_name("FILE");
   add_model_option(*verb, *arguments);
-  add_detection_options(*verb, *arguments, {"largest", "best"});
+  add_detection_options(*verb, *arguments, {"largest", "best"}, kOneFace);
   add_embedding_options(*verb, *arguments);
   add_run_options(*verb, *arguments);
   add_output_options(*verb, *arguments);

@@ -68,7 +68,8 @@ void add_output_options(CLI::App& app, Options& options) {
 }
 
 void add_run_options(CLI::App& app, Options& options) {
-  app.add_option("--threads", options.threads, "Threads; default: the CPUs this process may use, 4 on a CUDA device")
+  app.add_option("--threads", options.threads,
+                 "Threads; default: the CPUs this process may use, 4 on a CUDA device")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
   app.add_option("--device", options.device,
@@ -87,16 +88,19 @@ void add_embedding_options(CLI::App& app, Options& options) {
       ->type_name("PLAN");
 }
 
-void add_detection_options(CLI::App& app, Options& options, const std::vector<std::string>& faces) {
+void add_detection_options(CLI::App& app, Options& options, const std::vector<std::string>& faces,
+                           const std::string& by_default) {
   app.add_option("--detector", options.detector, "MTCNN weights; default: mtcnn.afw in the data directory")
       ->type_name("FILE");
-  app.add_option("--mode", options.mode, "standard, or reference: the published pipeline, defects included")
+  app.add_option("--mode", options.mode,
+                 "standard, or reference: the published pipeline, defects included (default standard)")
       ->check(CLI::IsMember({"standard", "reference"}))
       ->type_name("MODE");
   std::string choices;
   for (std::size_t i = 0; i < faces.size(); ++i)
     choices += (i == 0 ? "" : i + 1 < faces.size() ? ", " : " or ") + faces[i];
-  app.add_option("--faces", options.faces, "Which faces of a picture: " + choices)
+  app.add_option("--faces", options.faces,
+                 "Which faces of a picture: " + choices + " (default " + by_default + ")")
       ->check(CLI::IsMember(faces))
       ->type_name("WHICH");
   app.add_option("--min-face", options.min_face, "Smallest face side in pixels (default 20)")
