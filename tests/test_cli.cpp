@@ -339,6 +339,8 @@ TEST_CASE("bad pictures are named, the others done, in the order given") {
   CHECK_CONTAINS(found[4]["error"]["message"].get<std::string>(), "100000x100000");
   CHECK_CONTAINS(found[4]["error"]["message"].get<std::string>(), "16384");
   for (std::size_t i : {5, 8}) CHECK(found[i]["faces"].size() == 1);
+  for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i].contains("file_hex") == (i == 5));
+  CHECK(found[5]["file_hex"].get<std::string>().ends_with("6520ff0ac3a92e6a7067"));
   for (std::size_t i : {6, 7}) CHECK(found[i]["faces"].empty());
   CHECK(count_files(out) == 4);
 
@@ -567,6 +569,26 @@ TEST_CASE("compare: the matrix of dot products") {
   const Result text = f.adaface(arguments);
   CHECK_CONTAINS(text.out, "no_face.jpg  (no face)\n");
   CHECK_CONTAINS(text.out, "   2        -        -        -        -\n");
+
+  // What cannot be read keeps its place too; nothing but that is no matrix.
+  const std::string bad = (f.directory("compare") / "\xff.jpg").string();
+  write(bad, "no picture");
+  const Result mixed = f.adaface({"compare", "--json", files[0], bad, files[2]});
+  CHECK(mixed.code == 1);
+  const std::vector<Json> both = lines(mixed.out);
+  REQUIRE(both.size() == 2);
+  CHECK(both[0].contains("error"));
+  CHECK(both[1]["files"].size() == 3);
+  CHECK(both[1]["files_hex"][0].is_null());
+  CHECK(both[1]["files_hex"][1].get<std::string>().ends_with("2fff2e6a7067"));
+  CHECK(both[1]["similarity"][0][1].is_null());
+  CHECK(both[1]["similarity"][1][1].is_null());
+  CHECK(both[1]["similarity"][0][2] == matrix[0][2]);
+  CHECK_CONTAINS(f.adaface({"compare", bad, files[0]}).out, "?.jpg  (unreadable)\n");
+  const Result nothing = f.adaface({"compare", bad, bad});
+  CHECK(nothing.code == 1);
+  CHECK(nothing.out.empty());
+  CHECK(lines(f.adaface({"compare", "--json", bad}).out).size() == 1);
 }
 
 TEST_CASE("EXIF orientation is applied, but not in reference mode") {

@@ -482,6 +482,22 @@ TEST_CASE("names of any bytes are stored, printed and shown safely") {
   const Result text = f.adaface({"gallery", "list", gallery.string()});
   CHECK_CONTAINS(text.out, "line?break");
   CHECK_CONTAINS(text.out, "?? ");
+  // Bytes that JSON cannot hold stand beside, and only those.
+  for (const Json& person : listed) {
+    CHECK(person.contains("identity_hex") == (person["identity"] == "\xef\xbf\xbd\xef\xbf\xbd"));
+    if (person.contains("identity_hex")) CHECK(person["identity_hex"] == "fffe");
+  }
+  std::size_t matches = 0;
+  for (const Json& face : lines(
+           f.adaface({"find", (known / "\xff\xfe").string(), "--gallery", gallery.string(), "--json"}).out)) {
+    CHECK(
+        face["file_hex"].get<std::string>().ends_with("2f"
+                                                      "fffe"
+                                                      "2f312e6a7067"));
+    CHECK(face["matches"][0]["identity_hex"] == "fffe");
+    ++matches;
+  }
+  CHECK(matches == 1);
 
   const Result found =
       f.adaface({"find", known.string(), "--gallery", gallery.string(), "--montage", (out / "m").string()});
@@ -497,7 +513,8 @@ TEST_CASE("names of any bytes are stored, printed and shown safely") {
     CHECK(std::ranges::all_of(
         name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; }));
   }
-  for (const std::string name : {"line\nbreak", "\xff\xfe", "-dash", "[a,b]"}) {
+  // As they are, or as they are printed.
+  for (const std::string name : {"line?break", "\xff\xfe", "-dash", "[a,b]"}) {
     const Result removed = f.adaface({"gallery", "remove", gallery.string(), "--", name});
     CAPTURE(removed.err);
     CHECK(removed.code == 0);
@@ -507,6 +524,17 @@ TEST_CASE("names of any bytes are stored, printed and shown safely") {
   CHECK(nobody.code == 2);
   CHECK_CONTAINS(nobody.err, "no person \"nobody\"");
   CHECK(lines(f.adaface({"gallery", "list", gallery.string(), "--json"}).out).size() == names.size() - 4);
+  // Whom a printed name means must be one.
+  for (const std::string name : {"a\nb", "a\tb"}) {
+    fs::create_directories(known / name);
+    fs::copy_file(picture("people/ada/ada2.jpg"), known / name / "1.jpg");
+  }
+  REQUIRE(enroll(known, gallery).code == 0);
+  const Result which = f.adaface({"gallery", "remove", gallery.string(), "a?b"});
+  CHECK(which.code == 2);
+  CHECK_CONTAINS(which.err, "2 people are printed as \"a?b\"; nothing was removed");
+  CHECK(f.adaface({"gallery", "remove", gallery.string(), "a\nb", "a\nb"}).code == 0);
+  CHECK(f.adaface({"gallery", "remove", gallery.string(), "a?b"}).code == 0);
 }
 
 TEST_CASE("the montage: known and unknown apart, a page for all") {

@@ -47,18 +47,34 @@ int list(const Arguments& arguments) {
   return kDone;
 }
 
+// Whom a name means: the person of that name, else the only one whom 'list' prints so.
+std::string named(const Gallery& gallery, const std::vector<Person>& people, const std::string& name) {
+  if (std::ranges::find(people, name, &Person::identity) != people.end()) return name;
+  const std::string where = printable(gallery.path()) + ": ";
+  std::vector<std::string> alike;
+  for (const Person& person : people)
+    if (printable(person.identity) == name) alike.push_back(person.identity);
+  if (alike.empty())
+    throw UsageError(where + "no person \"" + printable(name) +
+                     "\"; nothing was removed ('adaface gallery list' shows who is there)");
+  if (alike.size() > 1)
+    throw UsageError(where + std::to_string(alike.size()) + " people are printed as \"" + printable(name) +
+                     "\"; nothing was removed ('adaface gallery list --json' tells them apart)");
+  return alike.front();
+}
+
 // All of them or, when one is not there, none.
 int remove(const Arguments& arguments) {
   Gallery gallery = open_gallery_to_change(arguments.gallery);
+  std::set<std::string> leaving;  // who is named twice leaves once
   usable([&] {
+    const std::vector<Person> people = gallery.people();
+    for (const std::string& name : arguments.people) leaving.insert(named(gallery, people, name));
     Gallery::Transaction transaction(gallery);
-    for (const std::string& person : arguments.people)
-      if (!transaction.remove_person(person))
-        throw UsageError(printable(gallery.path()) + ": no person \"" + printable(person) +
-                         "\"; nothing was removed ('adaface gallery list' shows who is there)");
+    for (const std::string& person : leaving) transaction.remove_person(person);
     transaction.commit();
   });
-  for (const std::string& person : arguments.people) {
+  for (const std::string& person : leaving) {
     if (arguments.json)
       print_line({{"identity", person}, {"action", "removed"}});
     else if (!arguments.quiet)
@@ -185,7 +201,7 @@ void add_gallery(CLI::App& app, int& exit_code) {
   {
     const auto arguments = std::make_shared<Arguments>();
     CLI::App* action = add(*verb, "remove", "Remove people with all their photographs", *arguments);
-    action->add_option("people", arguments->people, "Names as 'list' shows them")
+    action->add_option("people", arguments->people, "Names as 'list' prints them, or as they are")
         ->type_name("PERSON")
         ->required();
     finish(action, arguments, remove, "Example:\n  adaface gallery remove people.gallery ada");
