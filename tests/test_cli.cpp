@@ -308,6 +308,35 @@ TEST_CASE("detect: both modes, both forms") {
   CHECK_CONTAINS(none.out, "no_face.jpg: no face\n");
 }
 
+TEST_CASE("captions cover no face") {
+  Fixture& f = fixture();
+  const std::string crowd = (shared_directory() / "images/office1.png").string();
+  if (!f.can_detect() || !have(crowd)) return;
+  const fs::path out = f.directory("captions");
+  const Json faces = Json::parse(f.adaface({"detect", "--json", crowd, "--draw", out.string()}).out)["faces"];
+  REQUIRE(faces.size() == 16);
+  const adaface::Image plain = adaface::read_image(crowd), drawn = adaface::read_image(out / "office1.png");
+  const auto is_green = [&](int x, int y) {
+    const std::uint8_t* pixel = drawn.row(y) + 3 * x;
+    return pixel[0] == 64 && pixel[1] == 220 && pixel[2] == 96;
+  };
+  std::size_t captions = 0;
+  for (const Json& face : faces) {
+    const std::vector<int> box = face["box"].get<std::vector<int>>();
+    // Within the box's line of two pixels.
+    for (int y = box[1] + 4; y < box[3] - 3; ++y)
+      for (int x = box[0] + 4; x < box[2] - 3; ++x) CHECK(!is_green(x, y));
+    const auto greens = [&](int y) {
+      int count = 0;
+      for (int x = box[0]; x < box[2]; ++x) count += is_green(x, y);
+      return count;
+    };
+    // The margin of a caption above or below.
+    captions += 2 * greens(box[1] - 4) > box[2] - box[0] || 2 * greens(box[3] + 4) > box[2] - box[0];
+  }
+  CHECK(captions == 16);
+}
+
 TEST_CASE("bad pictures are named, the others done, in the order given") {
   Fixture& f = fixture();
   if (!f.can_detect()) return;

@@ -506,6 +506,9 @@ TEST_CASE("names of any bytes are stored, printed and shown safely") {
   CHECK(!contains(page, "<script"));
   CHECK_CONTAINS(page, "&lt;script&gt;alert(1)&lt;|script&gt;");
   CHECK_CONTAINS(page, "o&#39;neil &quot;ada&quot;");
+  CHECK(fs::exists(out / "m/match/0001--dash.jpg"));
+  CHECK(fs::exists(out / ("m/match/000" + std::to_string(names.size()) + "-__.jpg")));         // "\xff\xfe"
+  CHECK(fs::exists(out / ("m/match/000" + std::to_string(names.size() - 1) + "-_mile.jpg")));  // a character
   for (const auto& entry : fs::directory_iterator(out / "m/match")) {
     const std::string name = entry.path().filename();
     CAPTURE(name);
@@ -598,6 +601,8 @@ TEST_CASE("the montage: known and unknown apart, a page for all") {
   CHECK_CONTAINS(unknown.out, "unknown");
   CHECK_CONTAINS(unknown.out, "nearest: ada");
   CHECK(fs::exists(third / "unknown/0001.jpg"));
+  // Three lines under one portrait, who is nearest among them; two under two.
+  CHECK(adaface::read_image(third / "unknown/0001.jpg").height() == pair.height() + 24);
   CHECK(!fs::exists(third / "match/0001-ada.jpg"));
 }
 
