@@ -266,6 +266,59 @@ TEST_CASE("models that cannot be used: exit code 3, and the file named") {
   check(f.home() / "mtcnn.afw", "holds mtcnn");
 }
 
+TEST_CASE("too little memory for a model: exit code 3, the model and the smaller plan named") {
+  Fixture& f = fixture();
+  const fs::path model = f.home() / "model.afw";
+  const std::string crop = f.directory("memory") / "crop.png";
+  adaface::write_image(crop, adaface::Image(112, 112));
+  const auto limited = [&](int mib, const std::string& more) {
+    // Where not even the program starts (sanitizers reserve terabytes), there is nothing to see.
+    return f.run(
+        "sh",
+        {"-c",
+         "ulimit -v " + std::to_string(mib << 10) +
+             "; \"$0\" --version >/dev/null 2>&1 || exit 0; exec \"$0\" embed --aligned --threads 1 " + more +
+             " \"$1\"",
+         ADAFACE_CLI, crop},
+        "ADAFACE_HOME=" + quoted(f.home().string()));
+  };
+  int refused = 0;
+  for (int mib = 64; mib <= 512; mib += 16) {
+    const Result result = limited(mib, "");
+    // Enough for all, or for all but the one picture.
+    if (result.code == 0 || result.err.starts_with("error: " + crop)) continue;
+    CAPTURE(mib);
+    CHECK(result.code == 3);
+    CHECK_MESSAGE(result.err.starts_with("error: " + model.string() + ": "), "got: ", result.err);
+    if (!contains(result.err, "out of memory")) continue;  // not even its file can be mapped
+    ++refused;
+    CHECK(result.err == "error: " + model.string() + ": out of memory; --plan small takes less\n");
+    if (refused > 1) continue;
+    const Result smaller = limited(mib, "--plan small");
+    CHECK((smaller.code == 0 || smaller.err == "error: " + model.string() + ": out of memory\n"));
+  }
+  if (refused == 0) std::printf("skipped: no limit of memory between the file and the plan\n");
+}
+
+TEST_CASE("where nothing says where models lie, what a verb lacks is named") {
+  Fixture& f = fixture();
+  const std::string bare = "env -u ADAFACE_HOME -u XDG_DATA_HOME -u HOME";
+  for (const auto& [verb, option] : {std::pair{"detect", "--detector"}, std::pair{"embed", "--model"}}) {
+    const Result result = f.run(ADAFACE_CLI, {verb, "x.jpg"}, bare);
+    CHECK(result.code == 3);
+    CHECK(result.err ==
+          "error: neither ADAFACE_HOME nor HOME is set: expected " + std::string(option) + " FILE\n");
+  }
+}
+
+TEST_CASE("standard input is no picture") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const Result result = f.adaface({"detect", "-"});
+  CHECK(result.code == 1);
+  CHECK(result.err == "error: -: standard input is not read, expected a file or a directory\n");
+}
+
 TEST_CASE("info in both forms") {
   Fixture& f = fixture();
   const std::string model = (f.home() / "model.afw").string();

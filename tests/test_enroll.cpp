@@ -617,7 +617,9 @@ TEST_CASE("export and import, and the pickle of the Python pipeline") {
   for (const std::string& format : formats) {
     const std::string file = (out / ("people." + format)).string(),
                       copy = (out / ("copy-" + format)).string();
-    REQUIRE(f.adaface({"gallery", "export", gallery.string(), "--" + format, file}).code == 0);
+    const Result exported = f.adaface({"gallery", "export", gallery.string(), "--" + format, file});
+    REQUIRE(exported.code == 0);
+    CHECK(exported.out == file + ": 16 photographs, 16 faces\n");
     const Result imported = f.adaface({"gallery", "import", copy, file, "--json"});
     CHECK(imported.code == 0);
     CHECK(Json::parse(imported.out)["faces"] == 16);
@@ -683,7 +685,9 @@ TEST_CASE("exports never replace the gallery or one another; a refused import le
                                              {"--csv", g + "-wal"}}) {
     std::vector<std::string> arguments = {"gallery", "export", g};
     arguments.insert(arguments.end(), targets.begin(), targets.end());
-    CHECK(f.adaface(arguments).code == 2);
+    const Result refused = f.adaface(arguments);
+    CHECK(refused.code == 2);
+    CHECK_CONTAINS(refused.err, "written twice (--npy x.npy writes x.csv too)");
   }
   CHECK(!fs::exists(e + ".csv"));
   CHECK(contents(gallery) == before);

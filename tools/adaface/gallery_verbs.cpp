@@ -105,8 +105,19 @@ void check_targets(const Arguments& arguments) {
   if (!arguments.npy.empty()) targets.push_back(fs::path(arguments.npy).replace_extension(".csv"));
   for (const fs::path& target : targets)
     if (!target.empty() && !taken.insert(stored_path(target)).second)
-      throw UsageError("gallery export: " + printable(target) +
-                       " is the gallery or written twice; expected other names");
+      throw UsageError(
+          "gallery export: " + printable(target) +
+          " is the gallery or written twice (--npy x.npy writes x.csv too); expected other names");
+}
+
+// What was written to a file, or read from it.
+void print_counts(const Arguments& arguments, const std::string& file, std::size_t photographs,
+                  std::size_t faces) {
+  if (arguments.json)
+    print_line({{"file", file}, {"photographs", photographs}, {"faces", faces}});
+  else if (!arguments.quiet)
+    std::printf("%s: %s, %s\n", printable(file).c_str(), counted(photographs, "photograph").c_str(),
+                counted(faces, "face").c_str());
 }
 
 int export_to(const Arguments& arguments) {
@@ -114,11 +125,19 @@ int export_to(const Arguments& arguments) {
     throw UsageError("gallery export: expected --npy, --csv or --jsonl");
   check_targets(arguments);
   const Gallery gallery = open_gallery(arguments.gallery);
+  std::size_t photographs = 0, faces = 0;
+  for (const Person& person : usable([&] { return gallery.people(); })) {
+    photographs += person.photographs;
+    faces += person.faces;
+  }
   const std::pair<ExchangeFormat, const std::string&> wanted[] = {{ExchangeFormat::npy, arguments.npy},
                                                                   {ExchangeFormat::csv, arguments.csv},
                                                                   {ExchangeFormat::jsonl, arguments.jsonl}};
   for (const auto& [format, path] : wanted)
-    if (!path.empty()) of_gallery(arguments.gallery, [&] { export_faces(gallery, format, path); });
+    if (!path.empty()) {
+      of_gallery(arguments.gallery, [&] { export_faces(gallery, format, path); });
+      print_counts(arguments, path, photographs, faces);
+    }
   return kDone;
 }
 
@@ -129,11 +148,7 @@ int import_from(const Arguments& arguments) {
       ImportReport report;
       of_gallery(arguments.gallery,
                  [&] { report = import_file(arguments.gallery, file, arguments.model, arguments.identity); });
-      if (arguments.json)
-        print_line({{"file", file}, {"photographs", report.photographs}, {"faces", report.faces}});
-      else if (!arguments.quiet)
-        std::printf("%s: %s, %s\n", printable(file).c_str(),
-                    counted(report.photographs, "photograph").c_str(), counted(report.faces, "face").c_str());
+      print_counts(arguments, file, report.photographs, report.faces);
     } catch (const Error& error) {
       ++failed;
       report({file, file, {}}, {error.code(), error.what()}, arguments.json);
@@ -212,7 +227,8 @@ void add_gallery(CLI::App& app, int& exit_code) {
     action
         ->add_option("--npy", arguments->npy, "Embeddings, float32 {faces, 512}; the rest beside it in .csv")
         ->type_name("FILE");
-    action->add_option("--csv", arguments->csv, "One row a face")->type_name("FILE");
+    action->add_option("--csv", arguments->csv, "One row a face; --npy writes one of its own")
+        ->type_name("FILE");
     action->add_option("--jsonl", arguments->jsonl, "One JSON object a line")->type_name("FILE");
     finish(action, arguments, export_to,
            "Example:\n  adaface gallery export people.gallery --csv people.csv");

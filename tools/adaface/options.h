@@ -83,8 +83,9 @@ inline constexpr const char* kOneFace = "largest, in reference mode best";  // t
 void add_gallery_option(CLI::App& app, std::string& gallery);  // --gallery
 void add_model_option(CLI::App& app, Options& options);        // --model
 
-// $ADAFACE_HOME, else $XDG_DATA_HOME/adaface, else ~/.local/share/adaface.
-std::filesystem::path data_directory();
+// $ADAFACE_HOME, else $XDG_DATA_HOME/adaface, else ~/.local/share/adaface. Throws ModelError where there is
+// none of them: `otherwise` is what is expected then.
+std::filesystem::path data_directory(const std::string& otherwise);
 
 // Throw ModelError; UsageError for a device that this build or machine does not have.
 Weights load_model(const Options& options);
