@@ -482,6 +482,8 @@ TEST_CASE("names of any bytes are stored, printed and shown safely") {
   const Result text = f.adaface({"gallery", "list", gallery.string()});
   CHECK_CONTAINS(text.out, "line?break");
   CHECK_CONTAINS(text.out, "?? ");
+  // Columns are of characters: the longest name has 25.
+  CHECK_CONTAINS(text.out, "\n\xc3\xa9mile" + std::string(25 - 5 + 2, ' ') + "1 photograph\n");
   // Bytes that JSON cannot hold stand beside, and only those.
   for (const Json& person : listed) {
     CHECK(person.contains("identity_hex") == (person["identity"] == "\xef\xbf\xbd\xef\xbf\xbd"));

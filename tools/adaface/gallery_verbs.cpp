@@ -30,15 +30,15 @@ int list(const Arguments& arguments) {
   for (const Person& person : people) {
     photographs += person.photographs;
     faces += person.faces;
-    width = std::max(width, printable(person.identity).size());
+    width = std::max(width, characters(printable(person.identity)));
     if (arguments.json)
       print_line(
           {{"identity", person.identity}, {"photographs", person.photographs}, {"faces", person.faces}});
   }
   if (arguments.json) return kDone;
   for (const Person& person : people)
-    std::printf("%-*s  %s\n", static_cast<int>(std::min<std::size_t>(width, 60)),
-                printable(person.identity).c_str(), counted(person.photographs, "photograph").c_str());
+    std::printf("%s  %s\n", padded(printable(person.identity), std::min<std::size_t>(width, 60)).c_str(),
+                counted(person.photographs, "photograph").c_str());
   if (!arguments.quiet)
     std::printf("%s: %s, %s, %s, model %s %.16s\n", printable(gallery.path()).c_str(),
                 people_text(people.size()).c_str(), counted(photographs, "photograph").c_str(),
