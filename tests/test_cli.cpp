@@ -167,6 +167,15 @@ TEST_CASE("what is wrong with a command line is named first") {
   CHECK(f.run(ADAFACE_CONVERT, {}).err.starts_with("error: expected CHECKPOINT ...\n"));
 }
 
+TEST_CASE("tools/install takes --tests and nothing else") {
+  // Without apt-get in reach, whatever becomes of it.
+  const std::string script = (source_root() / "tools/install").string();
+  const Result result =
+      fixture().run("sh", {"-c", "PATH=/nonexistent; exec /bin/bash \"$0\" --test", script});
+  CHECK(result.code == 2);
+  CHECK(result.err == "error: --test: unknown argument, expected --tests or nothing\n");
+}
+
 TEST_CASE("the help says what goes without an option") {
   Fixture& f = fixture();
   std::vector<std::pair<std::string, std::string>> faces = {{"detect", "all"},
