@@ -53,6 +53,11 @@ std::string png_header(std::uint32_t width, std::uint32_t height) {
   return bytes;
 }
 
+// Whether the program was built with the verbs of galleries.
+bool has_gallery() {
+  return contains(fixture().adaface({"--help"}).out, "\n  gallery ");
+}
+
 }  // namespace
 
 TEST_CASE("help, version and wrong usage") {
@@ -122,6 +127,68 @@ TEST_CASE("help, version and wrong usage") {
     CHECK(result.code == 2);
     CHECK(result.out.empty());
     CHECK(result.err.starts_with("error: "));
+  }
+}
+
+TEST_CASE("what is wrong with a command line is named first") {
+  Fixture& f = fixture();
+  const std::string there = "no such option (a file of that name: ./";
+  std::vector<std::pair<std::vector<std::string>, std::string>> expected = {
+      {{"detect"}, "expected IMAGE|DIR ...\n  'adaface detect --help'"},
+      {{"detect", "-x.jpg"}, "unexpected -x.jpg: " + there + "-x.jpg, or after --)\n"},
+      {{"detect", "--foo"}, "unexpected --foo: no such option"},
+      {{"detect", "--foo", "x.jpg"}, "unexpected --foo: no such option"},
+      {{"detect", "-\033[1m"}, "unexpected -?[1m: no such option"},
+      {{"info", "a", "b"}, "unexpected b\n"},
+  };
+  if (has_gallery())
+    expected.insert(
+        expected.end(),
+        {{{"enroll", "x"}, "expected --gallery FILE\n"},
+         {{"gallery"}, "expected list, remove, export, import or verify\n  'adaface gallery --help'"},
+         {{"gallery", "list"}, "expected GALLERY\n  'adaface gallery list --help'"},
+         {{"gallery", "burn", "x"}, "unexpected burn, expected list, remove, "}});
+  for (const auto& [arguments, message] : expected) {
+    const Result result = f.adaface(arguments);
+    CAPTURE(arguments.back());
+    CHECK(result.code == 2);
+    CHECK_MESSAGE(result.err.starts_with("error: " + message), "got: ", result.err);
+  }
+  // After "--" it is a file.
+  CHECK(f.adaface({"info", "--", "-x.afw"}).code == 3);
+  CHECK(f.adaface({"version"}).out == f.adaface({"--version"}).out);
+  CHECK(f.adaface({"-V"}).out == f.adaface({"--version"}).out);
+  CHECK(f.adaface({"help"}).out == f.adaface({"--help"}).out);
+  CHECK(f.adaface({"help", "detect"}).out == f.adaface({"detect", "--help"}).out);
+  CHECK(f.adaface({"help", "detct"}).code == 2);
+  const Result convert = f.run(ADAFACE_CONVERT, {"-x.ckpt", "-o", "z.afw"});
+  CHECK(convert.code == 2);
+  CHECK(convert.err.starts_with("error: unexpected -x.ckpt: " + there + "-x.ckpt, or after --)\n"));
+  CHECK(f.run(ADAFACE_CONVERT, {}).err.starts_with("error: expected CHECKPOINT ...\n"));
+}
+
+TEST_CASE("tools/install takes --tests and nothing else") {
+  // Without apt-get in reach, whatever becomes of it.
+  const std::string script = (source_root() / "tools/install").string();
+  const Result result =
+      fixture().run("sh", {"-c", "PATH=/nonexistent; exec /bin/bash \"$0\" --test", script});
+  CHECK(result.code == 2);
+  CHECK(result.err == "error: --test: unknown argument, expected --tests or nothing\n");
+}
+
+TEST_CASE("the help says what goes without an option") {
+  Fixture& f = fixture();
+  std::vector<std::pair<std::string, std::string>> faces = {{"detect", "all"},
+                                                            {"align", "all"},
+                                                            {"embed", "all"},
+                                                            {"compare", "largest, in reference mode best"},
+                                                            {"evaluate", "largest, in reference mode best"}};
+  if (has_gallery()) faces.insert(faces.end(), {{"enroll", "one"}, {"find", "all"}});
+  for (const auto& [verb, by_default] : faces) {
+    CAPTURE(verb);
+    const std::string help = f.adaface({verb, "--help"}).out;
+    CHECK_CONTAINS(help.substr(help.find("Which faces of a picture")), "(default " + by_default + ")\n");
+    CHECK_CONTAINS(help, "defects included (default standard)\n");
   }
 }
 
@@ -208,6 +275,59 @@ TEST_CASE("models that cannot be used: exit code 3, and the file named") {
   check(f.home() / "mtcnn.afw", "holds mtcnn");
 }
 
+TEST_CASE("too little memory for a model: exit code 3, the model and the smaller plan named") {
+  Fixture& f = fixture();
+  const fs::path model = f.home() / "model.afw";
+  const std::string crop = f.directory("memory") / "crop.png";
+  adaface::write_image(crop, adaface::Image(112, 112));
+  const auto limited = [&](int mib, const std::string& more) {
+    // Where not even the program starts (sanitizers reserve terabytes), there is nothing to see.
+    return f.run(
+        "sh",
+        {"-c",
+         "ulimit -v " + std::to_string(mib << 10) +
+             "; \"$0\" --version >/dev/null 2>&1 || exit 0; exec \"$0\" embed --aligned --threads 1 " + more +
+             " \"$1\"",
+         ADAFACE_CLI, crop},
+        "ADAFACE_HOME=" + quoted(f.home().string()));
+  };
+  int refused = 0;
+  for (int mib = 64; mib <= 512; mib += 16) {
+    const Result result = limited(mib, "");
+    // Enough for all, or for all but the one picture.
+    if (result.code == 0 || result.err.starts_with("error: " + crop)) continue;
+    CAPTURE(mib);
+    CHECK(result.code == 3);
+    CHECK_MESSAGE(result.err.starts_with("error: " + model.string() + ": "), "got: ", result.err);
+    if (!contains(result.err, "out of memory")) continue;  // not even its file can be mapped
+    ++refused;
+    CHECK(result.err == "error: " + model.string() + ": out of memory; --plan small takes less\n");
+    if (refused > 1) continue;
+    const Result smaller = limited(mib, "--plan small");
+    CHECK((smaller.code == 0 || smaller.err == "error: " + model.string() + ": out of memory\n"));
+  }
+  if (refused == 0) std::printf("skipped: no limit of memory between the file and the plan\n");
+}
+
+TEST_CASE("where nothing says where models lie, what a verb lacks is named") {
+  Fixture& f = fixture();
+  const std::string bare = "env -u ADAFACE_HOME -u XDG_DATA_HOME -u HOME";
+  for (const auto& [verb, option] : {std::pair{"detect", "--detector"}, std::pair{"embed", "--model"}}) {
+    const Result result = f.run(ADAFACE_CLI, {verb, "x.jpg"}, bare);
+    CHECK(result.code == 3);
+    CHECK(result.err ==
+          "error: neither ADAFACE_HOME nor HOME is set: expected " + std::string(option) + " FILE\n");
+  }
+}
+
+TEST_CASE("standard input is no picture") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const Result result = f.adaface({"detect", "-"});
+  CHECK(result.code == 1);
+  CHECK(result.err == "error: -: standard input is not read, expected a file or a directory\n");
+}
+
 TEST_CASE("info in both forms") {
   Fixture& f = fixture();
   const std::string model = (f.home() / "model.afw").string();
@@ -250,6 +370,35 @@ TEST_CASE("detect: both modes, both forms") {
   CHECK_CONTAINS(none.out, "no_face.jpg: no face\n");
 }
 
+TEST_CASE("captions cover no face") {
+  Fixture& f = fixture();
+  const std::string crowd = (shared_directory() / "images/office1.png").string();
+  if (!f.can_detect() || !have(crowd)) return;
+  const fs::path out = f.directory("captions");
+  const Json faces = Json::parse(f.adaface({"detect", "--json", crowd, "--draw", out.string()}).out)["faces"];
+  REQUIRE(faces.size() == 16);
+  const adaface::Image plain = adaface::read_image(crowd), drawn = adaface::read_image(out / "office1.png");
+  const auto is_green = [&](int x, int y) {
+    const std::uint8_t* pixel = drawn.row(y) + 3 * x;
+    return pixel[0] == 64 && pixel[1] == 220 && pixel[2] == 96;
+  };
+  std::size_t captions = 0;
+  for (const Json& face : faces) {
+    const std::vector<int> box = face["box"].get<std::vector<int>>();
+    // Within the box's line of two pixels.
+    for (int y = box[1] + 4; y < box[3] - 3; ++y)
+      for (int x = box[0] + 4; x < box[2] - 3; ++x) CHECK(!is_green(x, y));
+    const auto greens = [&](int y) {
+      int count = 0;
+      for (int x = box[0]; x < box[2]; ++x) count += is_green(x, y);
+      return count;
+    };
+    // The margin of a caption above or below.
+    captions += 2 * greens(box[1] - 4) > box[2] - box[0] || 2 * greens(box[3] + 4) > box[2] - box[0];
+  }
+  CHECK(captions == 16);
+}
+
 TEST_CASE("bad pictures are named, the others done, in the order given") {
   Fixture& f = fixture();
   if (!f.can_detect()) return;
@@ -281,6 +430,8 @@ TEST_CASE("bad pictures are named, the others done, in the order given") {
   CHECK_CONTAINS(found[4]["error"]["message"].get<std::string>(), "100000x100000");
   CHECK_CONTAINS(found[4]["error"]["message"].get<std::string>(), "16384");
   for (std::size_t i : {5, 8}) CHECK(found[i]["faces"].size() == 1);
+  for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i].contains("file_hex") == (i == 5));
+  CHECK(found[5]["file_hex"].get<std::string>().ends_with("6520ff0ac3a92e6a7067"));
   for (std::size_t i : {6, 7}) CHECK(found[i]["faces"].empty());
   CHECK(count_files(out) == 4);
 
@@ -509,6 +660,26 @@ TEST_CASE("compare: the matrix of dot products") {
   const Result text = f.adaface(arguments);
   CHECK_CONTAINS(text.out, "no_face.jpg  (no face)\n");
   CHECK_CONTAINS(text.out, "   2        -        -        -        -\n");
+
+  // What cannot be read keeps its place too; nothing but that is no matrix.
+  const std::string bad = (f.directory("compare") / "\xff.jpg").string();
+  write(bad, "no picture");
+  const Result mixed = f.adaface({"compare", "--json", files[0], bad, files[2]});
+  CHECK(mixed.code == 1);
+  const std::vector<Json> both = lines(mixed.out);
+  REQUIRE(both.size() == 2);
+  CHECK(both[0].contains("error"));
+  CHECK(both[1]["files"].size() == 3);
+  CHECK(both[1]["files_hex"][0].is_null());
+  CHECK(both[1]["files_hex"][1].get<std::string>().ends_with("2fff2e6a7067"));
+  CHECK(both[1]["similarity"][0][1].is_null());
+  CHECK(both[1]["similarity"][1][1].is_null());
+  CHECK(both[1]["similarity"][0][2] == matrix[0][2]);
+  CHECK_CONTAINS(f.adaface({"compare", bad, files[0]}).out, "?.jpg  (unreadable)\n");
+  const Result nothing = f.adaface({"compare", bad, bad});
+  CHECK(nothing.code == 1);
+  CHECK(nothing.out.empty());
+  CHECK(lines(f.adaface({"compare", "--json", bad}).out).size() == 1);
 }
 
 TEST_CASE("EXIF orientation is applied, but not in reference mode") {

@@ -219,6 +219,97 @@ TEST_CASE("a second run looks only at what changed") {
   CHECK_CONTAINS(reason({"--min-norm", "1000"}), "expected at least 1000 (--min-norm)");
 }
 
+TEST_CASE("no option loses a photograph whose file is the same, but for --prune") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("kept"), gallery = f.directory("kept-g") / "g";
+  copy_people(known, {1});
+  fs::copy_file(picture("no_face.jpg"), known / "ada/empty.jpg");
+  REQUIRE(enroll(known, gallery).code == 0);
+  const std::string before = contents(gallery);
+  // Stricter rules refuse everything.
+  const Result strict = enroll(known, gallery, {"--min-norm", "1000"});
+  CHECK(strict.code == 0);
+  Json counts = summary(strict);
+  CHECK(counts["looked_again"] == 9);
+  CHECK(counts["kept"] == 8);
+  CHECK(counts["removed"] == 0);
+  CHECK(counts["rejected"] == 1);
+  CHECK(counts["photographs"] == 8);
+  for (const Json& line : lines(strict.out)) {
+    if (!line.contains("action") || line["action"] != "kept") continue;
+    CHECK_CONTAINS(line["reason"].get<std::string>(), "expected at least 1000 (--min-norm)");
+  }
+  CHECK(contents(gallery) == before);
+  const Result text =
+      f.adaface({"enroll", known.string(), "--gallery", gallery.string(), "--min-norm", "1000"});
+  CHECK_CONTAINS(text.out, "8 looked at again: known under other rules\n");
+  CHECK_CONTAINS(text.out, "8 kept: in the gallery under other rules, that these would refuse\n");
+  CHECK_CONTAINS(text.out, "0 enrolled, 0 replaced, 0 moved, 0 unchanged, 1 refused, 0 unreadable\n");
+  CHECK_CONTAINS(text.out, "Refused:\n  " + (known / "ada/empty.jpg").string() + ": no face\n");
+  CHECK_CONTAINS(text.out, "(--prune removes them):\n  " + (known / "ada/ada1.jpg").string() + ": norm ");
+  CHECK_CONTAINS(text.out, "8 people, 8 photographs\n");
+  // The rules of before: as if nothing had been.
+  counts = summary(enroll(known, gallery));
+  CHECK(counts["unchanged"] == 8);
+  CHECK(counts["looked_again"] == 1);
+
+  // What is kept goes along with its person; a file that is another now does not speak for the old one.
+  fs::copy_file(picture("no_face.jpg"), known / "bruno/bruno1.jpg", fs::copy_options::overwrite_existing);
+  const Result changed = enroll(known, gallery, {"--min-norm", "1000", "--identity", "stem"});
+  CHECK(changed.code == 0);
+  counts = summary(changed);
+  CHECK(counts["kept"] == 7);
+  CHECK(counts["removed"] == 1);
+  CHECK(counts["rejected"] == 1);
+  CHECK_CONTAINS(contents(gallery), "\nada1,");
+  CHECK(!contains(contents(gallery), "bruno1"));
+  CHECK(rows(contents(gallery)).size() == 8);  // the header, and seven
+
+  // --prune: those that are refused, and, counted for themselves, those that are gone.
+  fs::remove(known / "chen/chen1.jpg");
+  const Result pruned = f.adaface({"enroll", known.string(), "--gallery", gallery.string(), "--min-norm",
+                                   "1000", "--identity", "stem", "--prune"});
+  CHECK(pruned.code == 0);
+  CHECK_CONTAINS(pruned.out, "Gone, and removed from the gallery:\n  " + (known / "chen/chen1.jpg").string());
+  CHECK_CONTAINS(pruned.out, "6 removed: in the gallery until now, and refused\n");
+  CHECK(!contains(pruned.out, " kept"));
+  CHECK(rows(contents(gallery)).size() == 1);
+  counts = summary(enroll(known, gallery, {"--min-norm", "1000", "--identity", "stem"}));
+  CHECK(counts["rejected"] == 9 - 1);
+  CHECK(counts["removed"] == 0);
+  CHECK(counts["looked_again"] == 0);
+
+  // A file that was changed is named as removed, with what became of it.
+  copy_people(known, {1});
+  REQUIRE(enroll(known, gallery).code == 0);
+  fs::copy_file(picture("no_face.jpg"), known / "dalia/dalia1.jpg", fs::copy_options::overwrite_existing);
+  const Result lost = f.adaface({"enroll", known.string(), "--gallery", gallery.string()});
+  CHECK_CONTAINS(lost.out, "Refused, and removed from the gallery:\n  " +
+                               (known / "dalia/dalia1.jpg").string() + ": no face; the file has changed\n");
+}
+
+TEST_CASE("what was imported without its content's hash is kept too") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("hashless"), gallery = f.directory("hashless-g") / "g";
+  copy_people(known, {1});
+  REQUIRE(enroll(known, gallery).code == 0);
+  const std::string before = contents(gallery);
+  {
+    adaface::Gallery written = adaface::Gallery::open_writable(gallery);
+    adaface::Gallery::Transaction transaction(written);
+    const std::vector<adaface::GalleryFace> faces = written.faces();
+    for (const adaface::GalleryFace& face : faces)
+      transaction.put({.path = face.photograph, .identity = face.identity},
+                      std::vector<adaface::FaceRecord>{{face.embedding, face.box, face.score}});
+    transaction.commit();
+  }
+  CHECK(summary(enroll(known, gallery, {"--min-norm", "1000"}))["kept"] == 8);
+  CHECK(summary(enroll(known, gallery))["replaced"] == 8);
+  CHECK(contents(gallery) == before);
+}
+
 TEST_CASE("what cannot be seen is not gone") {
   Fixture& f = fixture();
   if (!f.can_detect()) return;
@@ -391,6 +482,24 @@ TEST_CASE("names of any bytes are stored, printed and shown safely") {
   const Result text = f.adaface({"gallery", "list", gallery.string()});
   CHECK_CONTAINS(text.out, "line?break");
   CHECK_CONTAINS(text.out, "?? ");
+  // Columns are of characters: the longest name has 25.
+  CHECK_CONTAINS(text.out, "\n\xc3\xa9mile" + std::string(25 - 5 + 2, ' ') + "1 photograph\n");
+  // Bytes that JSON cannot hold stand beside, and only those.
+  for (const Json& person : listed) {
+    CHECK(person.contains("identity_hex") == (person["identity"] == "\xef\xbf\xbd\xef\xbf\xbd"));
+    if (person.contains("identity_hex")) CHECK(person["identity_hex"] == "fffe");
+  }
+  std::size_t matches = 0;
+  for (const Json& face : lines(
+           f.adaface({"find", (known / "\xff\xfe").string(), "--gallery", gallery.string(), "--json"}).out)) {
+    CHECK(
+        face["file_hex"].get<std::string>().ends_with("2f"
+                                                      "fffe"
+                                                      "2f312e6a7067"));
+    CHECK(face["matches"][0]["identity_hex"] == "fffe");
+    ++matches;
+  }
+  CHECK(matches == 1);
 
   const Result found =
       f.adaface({"find", known.string(), "--gallery", gallery.string(), "--montage", (out / "m").string()});
@@ -399,6 +508,9 @@ TEST_CASE("names of any bytes are stored, printed and shown safely") {
   CHECK(!contains(page, "<script"));
   CHECK_CONTAINS(page, "&lt;script&gt;alert(1)&lt;|script&gt;");
   CHECK_CONTAINS(page, "o&#39;neil &quot;ada&quot;");
+  CHECK(fs::exists(out / "m/match/0001--dash.jpg"));
+  CHECK(fs::exists(out / ("m/match/000" + std::to_string(names.size()) + "-__.jpg")));         // "\xff\xfe"
+  CHECK(fs::exists(out / ("m/match/000" + std::to_string(names.size() - 1) + "-_mile.jpg")));  // a character
   for (const auto& entry : fs::directory_iterator(out / "m/match")) {
     const std::string name = entry.path().filename();
     CAPTURE(name);
@@ -406,7 +518,8 @@ TEST_CASE("names of any bytes are stored, printed and shown safely") {
     CHECK(std::ranges::all_of(
         name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; }));
   }
-  for (const std::string name : {"line\nbreak", "\xff\xfe", "-dash", "[a,b]"}) {
+  // As they are, or as they are printed.
+  for (const std::string name : {"line?break", "\xff\xfe", "-dash", "[a,b]"}) {
     const Result removed = f.adaface({"gallery", "remove", gallery.string(), "--", name});
     CAPTURE(removed.err);
     CHECK(removed.code == 0);
@@ -416,6 +529,17 @@ TEST_CASE("names of any bytes are stored, printed and shown safely") {
   CHECK(nobody.code == 2);
   CHECK_CONTAINS(nobody.err, "no person \"nobody\"");
   CHECK(lines(f.adaface({"gallery", "list", gallery.string(), "--json"}).out).size() == names.size() - 4);
+  // Whom a printed name means must be one.
+  for (const std::string name : {"a\nb", "a\tb"}) {
+    fs::create_directories(known / name);
+    fs::copy_file(picture("people/ada/ada2.jpg"), known / name / "1.jpg");
+  }
+  REQUIRE(enroll(known, gallery).code == 0);
+  const Result which = f.adaface({"gallery", "remove", gallery.string(), "a?b"});
+  CHECK(which.code == 2);
+  CHECK_CONTAINS(which.err, "2 people are printed as \"a?b\"; nothing was removed");
+  CHECK(f.adaface({"gallery", "remove", gallery.string(), "a\nb", "a\nb"}).code == 0);
+  CHECK(f.adaface({"gallery", "remove", gallery.string(), "a?b"}).code == 0);
 }
 
 TEST_CASE("the montage: known and unknown apart, a page for all") {
@@ -479,6 +603,8 @@ TEST_CASE("the montage: known and unknown apart, a page for all") {
   CHECK_CONTAINS(unknown.out, "unknown");
   CHECK_CONTAINS(unknown.out, "nearest: ada");
   CHECK(fs::exists(third / "unknown/0001.jpg"));
+  // Three lines under one portrait, who is nearest among them; two under two.
+  CHECK(adaface::read_image(third / "unknown/0001.jpg").height() == pair.height() + 24);
   CHECK(!fs::exists(third / "match/0001-ada.jpg"));
 }
 
@@ -493,7 +619,9 @@ TEST_CASE("export and import, and the pickle of the Python pipeline") {
   for (const std::string& format : formats) {
     const std::string file = (out / ("people." + format)).string(),
                       copy = (out / ("copy-" + format)).string();
-    REQUIRE(f.adaface({"gallery", "export", gallery.string(), "--" + format, file}).code == 0);
+    const Result exported = f.adaface({"gallery", "export", gallery.string(), "--" + format, file});
+    REQUIRE(exported.code == 0);
+    CHECK(exported.out == file + ": 16 photographs, 16 faces\n");
     const Result imported = f.adaface({"gallery", "import", copy, file, "--json"});
     CHECK(imported.code == 0);
     CHECK(Json::parse(imported.out)["faces"] == 16);
@@ -559,7 +687,9 @@ TEST_CASE("exports never replace the gallery or one another; a refused import le
                                              {"--csv", g + "-wal"}}) {
     std::vector<std::string> arguments = {"gallery", "export", g};
     arguments.insert(arguments.end(), targets.begin(), targets.end());
-    CHECK(f.adaface(arguments).code == 2);
+    const Result refused = f.adaface(arguments);
+    CHECK(refused.code == 2);
+    CHECK_CONTAINS(refused.err, "written twice (--npy x.npy writes x.csv too)");
   }
   CHECK(!fs::exists(e + ".csv"));
   CHECK(contents(gallery) == before);

@@ -440,7 +440,7 @@ TEST_CASE("evaluate: the figures of comparing every photograph with every other"
   CHECK(json["tar"][0]["tar"] == operating_point(expected.roc, 1e-2).tar);
   CHECK(json["folds"].size() == 10);
   CHECK(json["roc"].size() == corners(expected.roc).size());
-  CHECK_CONTAINS(read(directory / "roc.svg"), "model.afw on list.txt");
+  CHECK_CONTAINS(read(directory / "roc.svg"), "ir_18 on list.txt");
   CHECK(std::distance(fs::directory_iterator(directory), fs::directory_iterator()) == 2);
 
   // The human form, on one thread.
@@ -483,6 +483,19 @@ TEST_CASE("evaluate: LFW's list, and files that cannot be read") {
   CHECK_CONTAINS(bad.err, "bruno_0003.jpg");
   CHECK_CONTAINS(bad.out, "0 without a face, 2 unreadable: 2 pairs count as different");
   CHECK_CONTAINS(bad.out, "unreadable:\n    ");
+
+  // Of nothing there is no accuracy.
+  const fs::path roc = directory / "roc.svg";
+  for (const std::string name : {"ada", "bruno"})
+    for (int i = 1; i <= 3; ++i)
+      write(directory / name / (name + "_000" + std::to_string(i) + ".jpg"), "no picture");
+  const Result nothing = f.adaface({"evaluate", (directory / "pairs.txt").string(), "--images",
+                                    directory.string(), "--roc", roc.string()});
+  CHECK(nothing.code == 1);
+  CHECK(nothing.out.empty());
+  CHECK_CONTAINS(nothing.err,
+                 "pairs.txt: nothing to measure: of 6 photographs, 6 unreadable, 0 without a face\n");
+  CHECK(!fs::exists(roc));
 }
 
 TEST_CASE("evaluate --flip: crop and mirror image, summed before normalisation") {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -15,16 +16,71 @@ inline std::string shown(double number) {
   return text;
 }
 
+// Control characters never reach a terminal raw.
+inline std::string shown(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
+  return text;
+}
+
+// "list, remove or verify"
+inline std::string verbs_of(const CLI::App& app) {
+  const auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
+  std::string text;
+  for (std::size_t i = 0; i < verbs.size(); ++i)
+    text += (i == 0 ? "" : i + 1 < verbs.size() ? ", " : " or ") + verbs[i]->get_name();
+  return text;
+}
+
+// What a required option is given as: "IMAGE|DIR ...", "--gallery FILE".
+inline std::string expected_text(const CLI::Option& option) {
+  std::string type = option.get_type_name();
+  type.erase(std::min(type.find(':'), type.size()));  // the parser adds what is checked
+  const std::string name = option.get_name();
+  if (!option.get_positional()) return name + " " + type;
+  // A positional argument whose name is in capitals, "CHECKPOINT", has no type of its own.
+  const bool has_type = !(name.front() >= 'A' && name.front() <= 'Z');
+  return (has_type ? type : name) + (option.get_items_expected_max() > 1 ? " ..." : "");
+}
+
+// What is wrong with a command line. The parser complains of what is missing before it names what it did not
+// expect, which is mostly the cause.
+inline std::string usage_message(const CLI::App& app, const CLI::App& verb, const CLI::Error& error) {
+  const bool is_missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+  const bool is_extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+  if (!is_missing && !is_extra) return error.what();
+  const std::vector<std::string> unexpected = app.remaining(true);
+  const std::string verbs = verbs_of(verb);
+  if (!unexpected.empty()) {
+    const auto option =
+        std::ranges::find_if(unexpected, [](const std::string& text) { return text.starts_with('-'); });
+    if (option != unexpected.end() && *option != "--")
+      return "unexpected " + shown(*option) + ": no such option (a file of that name: ./" + shown(*option) +
+             ", or after --)";
+    if (!verbs.empty()) return "unexpected " + shown(unexpected.front()) + ", expected " + verbs;
+    return "unexpected " + shown(unexpected.front());
+  }
+  if (!verbs.empty()) return "expected " + verbs;
+  for (const CLI::Option* option : verb.get_options())
+    if (option->get_required() && option->count() == 0) return "expected " + expected_text(*option);
+  return error.what();
+}
+
 // For CLI::App::failure_message: the error as all programs print errors, and where to look.
 inline std::string usage_failure(const CLI::App* app, const CLI::Error& error) {
   std::string program = app->get_name();
-  for (const CLI::App* verb : app->get_subcommands()) program += " " + verb->get_name();
-  return std::string("error: ") + error.what() + "\n  '" + program + " --help' shows what is expected\n";
+  const CLI::App* verb = app;
+  while (!verb->get_subcommands().empty()) {
+    verb = verb->get_subcommands().front();
+    program += " " + verb->get_name();
+  }
+  return "error: " + usage_message(*app, *verb, error) + "\n  '" + program +
+         " --help' shows what is expected\n";
 }
 
 // Parses with every argument taken as it stands: by itself the parser reads "[a,b]" as a list of two, so that
 // a file of that name could not be given. Call once all options are there.
-inline void parse_as_given(CLI::App& app, int argc, char** argv) {
+inline void parse_as_given(CLI::App& app, const std::vector<std::string>& arguments) {
   constexpr char kShield = '\x01';
   const CLI::Validator unshield(
       [](std::string& text) {
@@ -39,8 +95,8 @@ inline void parse_as_given(CLI::App& app, int argc, char** argv) {
     for (CLI::App* verb : apps[i]->get_subcommands([](CLI::App*) { return true; })) apps.push_back(verb);
   }
   std::vector<std::string> reversed;
-  for (int i = argc - 1; i > 0; --i) {
-    const std::string text = argv[i];
+  for (std::size_t i = arguments.size(); i-- > 0;) {
+    const std::string& text = arguments[i];
     reversed.push_back(text.starts_with('[') && text.ends_with(']') ? kShield + text : text);
   }
   app.parse(std::move(reversed));

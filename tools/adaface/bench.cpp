@@ -123,7 +123,8 @@ Weights weights_to_time(const Arguments& arguments) {
   std::string& given = detector ? options.detector : options.model;
   const auto load = [&] { return detector ? load_detector(options) : load_model(options); };
   if (!given.empty() || arguments.net.empty()) return load();
-  const std::filesystem::path path = data_directory() / (detector ? "mtcnn.afw" : arguments.net + ".afw");
+  const std::filesystem::path path = data_directory(detector ? "--detector FILE" : "--model FILE") /
+                                     (detector ? "mtcnn.afw" : arguments.net + ".afw");
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
     if (!arguments.quiet)

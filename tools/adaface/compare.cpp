@@ -9,15 +9,19 @@
 namespace adaface::cli {
 namespace {
 
-// A row of the matrix: one face, or a picture without any.
+// A row of the matrix: one face, or a picture that has none or could not be read.
 struct Row {
   std::string file, label;
   std::optional<Embedding> embedding;
+  bool unreadable = false;
 };
 
 void print_matrix(const std::vector<Row>& rows) {
   for (std::size_t i = 0; i < rows.size(); ++i)
-    std::printf("%4zu  %s%s\n", i + 1, rows[i].label.c_str(), rows[i].embedding ? "" : "  (no face)");
+    std::printf("%4zu  %s%s\n", i + 1, rows[i].label.c_str(),
+                rows[i].embedding    ? ""
+                : rows[i].unreadable ? "  (unreadable)"
+                                     : "  (no face)");
   std::printf("\n    ");
   for (std::size_t i = 0; i < rows.size(); ++i) std::printf("%9zu", i + 1);
   std::printf("\n");
@@ -58,8 +62,12 @@ int run(const Options& options) {
     return embedder.embed(input, selection);
   };
   const auto take = [&](const Input& input, Embedded* embedded, const Failure* failure) {
-    if (failure) return report(input, *failure, options.json);
     const std::string label = printable(input.path);
+    if (failure) {
+      report(input, *failure, options.json);
+      rows.push_back({input.path.native(), label, std::nullopt, true});
+      return;
+    }
     if (embedded->embeddings.empty()) rows.push_back({input.path.native(), label, std::nullopt});
     for (std::size_t i = 0; i < embedded->embeddings.size(); ++i) {
       const std::string number = embedded->embeddings.size() == 1 ? "" : " #" + std::to_string(i + 1);
@@ -68,7 +76,7 @@ int run(const Options& options) {
   };
   const int failed =
       for_each_input<Embedded>(inputs, options.parallelism(), !options.quiet, make_worker, work, take);
-  options.json ? print_json(rows) : print_matrix(rows);
+  if (!std::ranges::all_of(rows, &Row::unreadable)) options.json ? print_json(rows) : print_matrix(rows);
   return failed == 0 ? kDone : kSomeInputsFailed;
 }
 
@@ -79,7 +87,7 @@ void add_compare(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("compare", "The matrix of similarities between the faces of pictures");
   add_inputs(*verb, *options);
   add_model_option(*verb, *options);
-  add_detection_options(*verb, *options);
+  add_detection_options(*verb, *options, {"largest", "best", "all"}, kOneFace);
   add_embedding_options(*verb, *options);
   add_run_options(*verb, *options);
   add_output_options(*verb, *options);
@@ -91,7 +99,7 @@ void add_compare(CLI::App& app, int& exit_code) {
       "the threshold\n"
       "for the same person. One face a picture: the largest, in reference mode the best; --faces all "
       "compares every face. A\n"
-      "picture without a face keeps its place, with dashes (null in JSON).");
+      "picture without a face, or one that cannot be read, keeps its place, with dashes (null in JSON).");
   verb->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

@@ -25,7 +25,7 @@ std::filesystem::path draw(Found& found, const Input& input, OutputNames& names)
   for (std::size_t i = 0; i < found.faces.size(); ++i) {
     char caption[32];
     std::snprintf(caption, sizeof caption, "%zu  %.3f", i + 1, static_cast<double>(found.faces[i].score));
-    annotations.push_back({found.faces[i], caption});
+    annotations.push_back({found.faces[i], caption, std::to_string(i + 1)});
   }
   draw_faces(found.image, annotations);
   const std::string kind = lower_case(input.path.extension());
@@ -94,8 +94,10 @@ void add_detect(CLI::App& app, int& exit_code) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* verb = app.add_subcommand("detect", "Boxes, scores and landmarks of the faces in pictures");
   add_inputs(*verb, *arguments);
-  verb->add_option("--draw", arguments->draw,
-                   "Also write the pictures with boxes and landmarks into this directory")
+  verb->add_option(
+          "--draw", arguments->draw,
+          "Also write the pictures with boxes and landmarks into this directory, numbers and scores beside "
+          "them where there is room")
       ->check(CLI::Validator(
           [](const std::string& text) { return text.empty() ? "a directory is expected" : ""; }, ""))
       ->type_name("DIR");

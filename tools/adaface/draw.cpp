@@ -58,9 +58,7 @@ class Caption {
  public:
   explicit Caption(const std::string& text) {
     constexpr std::size_t kMaxLength = 100;
-    for (std::size_t i = 0; i < std::min(text.size(), kMaxLength); ++i) {
-      text_ += text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
-    }
+    text_ = drawable(text).substr(0, kMaxLength);
   }
 
   int width() { return stb_easy_font_width(text_.data()); }
@@ -119,19 +117,65 @@ int caption_scale(std::span<const Annotation> annotations, int line) {
   return *middle;
 }
 
-void draw_caption(Image& image, const Rectangle& box, const std::string& text, int scale) {
-  if (text.empty()) return;
-  Caption caption(text);
-  const int margin = 2 * scale;
-  const int width = caption.width() * scale + 2 * margin, height = kTextHeight * scale + 2 * margin - scale;
-  const int x = std::clamp(box.x1, 0, std::max(image.width() - width, 0));
-  const int y =
-      box.y1 - height >= 0 ? box.y1 - height : std::min(box.y2, std::max(image.height() - height, 0));
-  fill(image, {x, y, x + width, y + height}, kBoxColor);
-  caption.draw(image, x + margin, y + margin, scale, kDark);
+// A caption's text with a margin around it.
+struct Label {
+  Caption caption;
+  int scale;
+
+  int margin() const { return 2 * scale; }
+  int width() { return caption.width() * scale + 2 * margin(); }
+  int height() const { return kTextHeight * scale + 2 * margin() - scale; }
+};
+
+bool meet(const Rectangle& a, const Rectangle& b) {
+  return a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2;
+}
+
+// Where a label may stand, best first: above the box, below it, inside a box that is much larger; beginning
+// or ending with it.
+std::vector<Rectangle> places(const Image& image, const Rectangle& box, int width, int height) {
+  std::vector<Rectangle> result;
+  const auto add = [&](int x, int y) {
+    x = std::clamp(x, 0, std::max(image.width() - width, 0));
+    if (y >= 0 && y + height <= image.height()) result.push_back({x, y, x + width, y + height});
+  };
+  for (const int y : {box.y1 - height, box.y2})
+    for (const int x : {box.x1, box.x2 - width}) add(x, y);
+  if (box.x2 - box.x1 >= width && box.y2 - box.y1 >= 5 * height) {
+    add(box.x1, std::max(box.y1, 0));
+    add(box.x1, std::min(box.y2, image.height()) - height);
+  }
+  return result;
+}
+
+// `taken`: what is not to be covered, with what is drawn added; its element `own` is the caption's own box.
+bool draw_caption(Image& image, std::vector<Rectangle>& taken, std::size_t own, const std::string& text,
+                  int scale) {
+  if (text.empty()) return false;
+  Label label{Caption(text), scale};
+  for (const Rectangle& place : places(image, taken[own], label.width(), label.height())) {
+    bool is_free = true;
+    for (std::size_t i = 0; i < taken.size(); ++i) is_free = is_free && (i == own || !meet(place, taken[i]));
+    if (!is_free) continue;
+    fill(image, place, kBoxColor);
+    label.caption.draw(image, place.x1 + label.margin(), place.y1 + label.margin(), scale, kDark);
+    taken.push_back(place);
+    return true;
+  }
+  return false;
 }
 
 }  // namespace
+
+std::string drawable(const std::string& text) {
+  std::string result;
+  for (const char c : printable(text)) {
+    // printable() leaves valid UTF-8: a character's first byte stands for all of it.
+    const bool continues = (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+    if (!continues) result += c >= ' ' && c <= '~' ? c : '?';
+  }
+  return result;
+}
 
 int text_width(const std::string& text) {
   return Caption(text).width();
@@ -146,6 +190,8 @@ void draw_faces(Image& image, std::span<const Annotation> annotations) {
   const int line =
       std::max(2, static_cast<int>(std::lround(std::max(image.width(), image.height()) / 400.0)));
   const int scale = caption_scale(annotations, line);
+  std::vector<const Annotation*> drawn;
+  std::vector<Rectangle> taken;
   for (const Annotation& annotation : annotations) {
     const Face& face = annotation.face;
     if (!is_finite(face)) continue;
@@ -156,8 +202,12 @@ void draw_faces(Image& image, std::span<const Annotation> annotations) {
     const int radius = std::clamp((box.x2 - box.x1) / 40, 1, 2 * line);
     for (const Point& point : face.landmarks)
       disc(image, pixel(point.x), pixel(point.y), radius, kPointColor);
-    draw_caption(image, box, annotation.caption, scale);
+    drawn.push_back(&annotation);
+    taken.push_back(box);
   }
+  for (std::size_t i = 0; i < drawn.size(); ++i)
+    if (!draw_caption(image, taken, i, drawn[i]->caption, scale))
+      draw_caption(image, taken, i, drawn[i]->short_caption, scale);
 }
 
 }  // namespace adaface::cli

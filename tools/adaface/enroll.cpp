@@ -23,12 +23,24 @@ std::string identity_of(const Input& input, const std::string& rule) {
 
 // What happened, in the order in which it did.
 struct Tally {
-  std::size_t counts[5] = {};
-  std::vector<std::pair<fs::path, std::string>> rejected, failed;
+  using Reasons = std::vector<std::pair<fs::path, std::string>>;
+
+  std::size_t counts[kActions] = {};
+  Reasons kept, removed, rejected, failed;
   std::vector<fs::path> vanished;
-  std::size_t pruned = 0;
+  std::size_t pruned = 0, looked_again = 0;
 
   std::size_t of(Action action) const { return counts[static_cast<int>(action)]; }
+
+  void add(const Examined& examined) {
+    ++counts[static_cast<int>(examined.action)];
+    looked_again += examined.looked_again;
+    const auto& [path, reason] = std::pair(examined.photograph.path, examined.photograph.rejection);
+    if (examined.action == Action::kept) kept.emplace_back(path, reason);
+    if (examined.action == Action::removed)
+      removed.emplace_back(path, reason + (examined.looked_again ? "" : "; the file has changed"));
+    if (examined.action == Action::rejected) rejected.emplace_back(path, reason);
+  }
 };
 
 void print_photograph(const Examined& examined) {
@@ -46,7 +58,7 @@ void print_photograph(const Examined& examined) {
   print_line(line);
 }
 
-void print_list(const char* title, const std::vector<std::pair<fs::path, std::string>>& list) {
+void print_list(const char* title, const Tally::Reasons& list) {
   if (list.empty()) return;
   std::printf("%s\n", title);
   for (const auto& [path, reason] : list)
@@ -70,20 +82,33 @@ void print_summary(const EnrollOptions& options, const Gallery* gallery, const T
                 {"replaced", tally.of(Action::replaced)},
                 {"moved", tally.of(Action::moved)},
                 {"unchanged", tally.of(Action::unchanged)},
+                {"kept", tally.of(Action::kept)},
+                {"removed", tally.of(Action::removed)},
                 {"rejected", tally.of(Action::rejected)},
                 {"failed", tally.failed.size()},
+                {"looked_again", tally.looked_again},
                 {"vanished", vanished},
                 {"pruned", tally.pruned}});
     return;
   }
-  print_list("Without a face for the gallery:", tally.rejected);
+  print_list("Refused:", tally.rejected);
+  print_list("Refused by these rules, but kept in the gallery from other ones (--prune removes them):",
+             tally.kept);
+  print_list("Refused, and removed from the gallery:", tally.removed);
   if (!tally.vanished.empty()) {
     std::printf("%s\n", options.prune ? "Gone, and removed from the gallery:"
                                       : "Gone, but still in the gallery (--prune removes them):");
     for (const fs::path& path : tally.vanished) std::printf("  %s\n", printable(path).c_str());
   }
   if (options.quiet) return;
-  std::printf("%zu enrolled, %zu replaced, %zu moved, %zu unchanged, %zu without a face, %zu unreadable\n",
+  if (tally.looked_again > 0)
+    std::printf("%zu looked at again: known under other rules\n", tally.looked_again);
+  if (tally.of(Action::kept) > 0)
+    std::printf("%zu kept: in the gallery under other rules, that these would refuse\n",
+                tally.of(Action::kept));
+  if (tally.of(Action::removed) > 0)
+    std::printf("%zu removed: in the gallery until now, and refused\n", tally.of(Action::removed));
+  std::printf("%zu enrolled, %zu replaced, %zu moved, %zu unchanged, %zu refused, %zu unreadable\n",
               tally.of(Action::enrolled), tally.of(Action::replaced), tally.of(Action::moved),
               tally.of(Action::unchanged), tally.of(Action::rejected), tally.failed.size());
   std::printf("%s: %s, %s\n", printable(options.gallery).c_str(), people_text(people).c_str(),
@@ -181,9 +206,7 @@ int run(const EnrollOptions& options) {
 
   Tally tally;
   Writer writer(gallery, make, [&](const Examined& examined) {
-    ++tally.counts[static_cast<int>(examined.action)];
-    if (examined.action == Action::rejected)
-      tally.rejected.emplace_back(examined.photograph.path, examined.photograph.rejection);
+    tally.add(examined);
     if (options.json) print_photograph(examined);
   });
   const auto make_worker = [&](int threads) {
@@ -222,7 +245,9 @@ void add_enroll(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember({"folder", "path", "stem"}))
       ->type_name("RULE");
   options->faces = "one";
-  verb->add_flag("--prune", options->prune, "Remove photographs whose files are gone from DIR");
+  verb->add_flag("--prune", options->prune,
+                 "Remove photographs whose files are gone from DIR, and those that these rules refuse though "
+                 "others did not");
   verb->add_option("--min-score", options->min_score, "Least score of the detector, 0 to 1")
       ->check(number_between(0, 1))
       ->type_name("S");
@@ -231,7 +256,7 @@ void add_enroll(CLI::App& app, int& exit_code) {
       ->check(number_between(0, 1e6))
       ->type_name("N");
   add_model_option(*verb, *options);
-  add_detection_options(*verb, *options, {"one", "largest", "best"});
+  add_detection_options(*verb, *options, {"one", "largest", "best"}, options->faces);
   add_embedding_options(*verb, *options);
   add_run_options(*verb, *options);
   add_output_options(*verb, *options);
@@ -243,7 +268,14 @@ void add_enroll(CLI::App& app, int& exit_code) {
       "person is\n"
       "stored when all of them is done, so that a run that is interrupted goes on where it stopped. --faces "
       "one (the\n"
-      "default) refuses photographs of several faces: who is meant would be a guess.");
+      "default) refuses photographs of several faces: who is meant would be a guess.\n"
+      "\n"
+      "Under other rules (--faces, --min-..., --mode, another detector) than those of an earlier run, its "
+      "photographs are\n"
+      "looked at again. One whose file is the same is never lost by that: where these rules refuse it, the "
+      "gallery keeps\n"
+      "what it has, unless --prune is given. One whose file has changed is replaced, or removed where it "
+      "gives no face.");
   verb->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -161,14 +162,13 @@ void print_json(const Arguments& arguments, const PairList& list, const Photogra
        {"roc", roc}});
 }
 
-void write_roc(const Arguments& arguments, const PairList& list, const Verification& v) {
+void write_roc(const Arguments& arguments, const PairList& list, const std::string& architecture,
+               const Verification& v) {
   char text[160];
   std::snprintf(text, sizeof text, "accuracy %.2f%% ± %.2f%%   ·   AUC %.5f   ·   %zu + %zu pairs",
                 100 * v.accuracy, 100 * v.standard_error, v.auc, v.same, v.different);
-  const std::string model =
-      arguments.model.empty() ? "model.afw" : printable(std::filesystem::path(arguments.model).filename());
   const std::string svg =
-      roc_svg(v, {model + " on " + printable(std::filesystem::path(arguments.pairs).filename()),
+      roc_svg(v, {architecture + " on " + printable(std::filesystem::path(arguments.pairs).filename()),
                   text + std::string(list.own_folds ? "   ·   " + std::to_string(list.folds) + " sets" : "") +
                       (arguments.flip ? "   ·   with mirror images" : "")});
   write_file(arguments.roc, std::as_bytes(std::span(svg)));
@@ -187,10 +187,16 @@ int run(const Arguments& arguments) {
   std::optional<Weights> detector;
   if (!arguments.aligned) detector = load_detector(arguments);
   const Photographs photographs = embed_all(arguments, list, model, detector ? &*detector : nullptr);
+  if (std::ranges::none_of(photographs.embeddings, [](const auto& e) { return e.has_value(); }))
+    throw Error(ErrorCode::invalid_argument,
+                printable(arguments.pairs) + ": nothing to measure: of " +
+                    counted(list.photographs.size(), "photograph") + ", " +
+                    std::to_string(photographs.unreadable.size()) + " unreadable, " +
+                    std::to_string(photographs.no_face.size()) + " without a face");
   const Verification verification = verify(score(list, photographs));
   arguments.json ? print_json(arguments, list, photographs, verification)
                  : print_report(arguments, list, photographs, verification);
-  if (!arguments.roc.empty()) write_roc(arguments, list, verification);
+  if (!arguments.roc.empty()) write_roc(arguments, list, model.info().architecture, verification);
   return photographs.unreadable.empty() ? kDone : kSomeInputsFailed;
 }
 
@@ -211,7 +217,7 @@ void add_evaluate(CLI::App& app, int& exit_code) {
   verb->add_flag("--aligned", arguments->aligned, "The pictures are aligned 112x112 crops: no detection");
   verb->add_option("--roc", arguments->roc, "Also write the ROC curve as a picture (SVG)")->type_name("FILE");
   add_model_option(*verb, *arguments);
-  add_detection_options(*verb, *arguments, {"largest", "best"});
+  add_detection_options(*verb, *arguments, {"largest", "best"}, kOneFace);
   add_embedding_options(*verb, *arguments);
   add_run_options(*verb, *arguments);
   add_output_options(*verb, *arguments);

@@ -64,6 +64,11 @@ std::optional<Face> choose(const std::vector<Face>& found, const EnrollOptions& 
   return select_faces(faces, options.selection(FaceSelection::largest)).front();
 }
 
+// An import may not know the hash: then nothing says that the file has changed.
+bool is_same_file(const Photograph& stored, const Photograph& now) {
+  return stored.hash == now.hash || stored.hash == ContentHash{};
+}
+
 // Smaller faces than the least that is wanted are looked for too: a rejection can then say how small.
 Options with_default_size(const EnrollOptions& options) {
   Options copy = options;
@@ -87,6 +92,8 @@ const char* to_string(Action action) {
     case Action::replaced: return "replaced";
     case Action::moved: return "moved";
     case Action::unchanged: return "unchanged";
+    case Action::kept: return "kept";
+    case Action::removed: return "removed";
     case Action::rejected: break;
   }
   return "rejected";
@@ -158,7 +165,8 @@ Examined Examiner::examine(const Input& input, const std::string& identity) {
   photograph.bytes = file.size();
   photograph.modified_ns = modified_ns(input.path);
   photograph.rules = rules_;
-  if (const Photograph* before = known_.find(photograph.path)) {
+  const Photograph* before = known_.find(photograph.path);
+  if (before) {
     result.action = Action::replaced;
     if (before->hash == photograph.hash && before->rules == rules_) {
       photograph.rejection = before->rejection;
@@ -169,6 +177,7 @@ Examined Examiner::examine(const Input& input, const std::string& identity) {
       if (!result.stored) result.moved_from = photograph.path;
       return result;
     }
+    result.looked_again = is_same_file(*before, photograph);
   } else if (const Photograph* moved = known_.claim_moved(photograph)) {
     result.moved_from = moved->path;
     photograph.rejection = moved->rejection;
@@ -176,7 +185,16 @@ Examined Examiner::examine(const Input& input, const std::string& identity) {
     return result;
   }
   embed(decode_image(file, decode_options(options_), printable(input.path)), result);
+  if (before && before->rejection.empty() && result.action == Action::rejected)
+    keep_or_remove(*before, result);
   return result;
+}
+
+void Examiner::keep_or_remove(const Photograph& before, Examined& result) const {
+  result.action = result.looked_again && !options_.prune ? Action::kept : Action::removed;
+  if (result.action == Action::removed) return;
+  result.stored = before.identity == result.photograph.identity;
+  if (!result.stored) result.moved_from = result.photograph.path;
 }
 
 void Examiner::embed(const Image& image, Examined& result) {

@@ -23,17 +23,22 @@ struct EnrollOptions : Options {
   std::string rules(const Weights& detector) const;
 };
 
-enum class Action { enrolled, replaced, moved, unchanged, rejected };
+// What one photograph comes to. `rejected`: it gives no face, and the gallery had none of it; `kept`: the
+// same, but the gallery has a face of this very file, found under other rules, and keeps it; `removed`: the
+// face that the gallery had is taken out, since the file is another now, or with --prune.
+enum class Action { enrolled, replaced, moved, unchanged, kept, removed, rejected };
+inline constexpr std::size_t kActions = 7;
 
 const char* to_string(Action action);
 
 // What one photograph comes to.
 struct Examined {
   Action action = Action::enrolled;
-  Photograph photograph;
+  Photograph photograph;  // rejection: also where what is stored is kept
   std::vector<FaceRecord> faces;
   std::filesystem::path moved_from;  // not empty: the gallery has it under this path
-  bool stored = false;               // the gallery holds exactly this already
+  bool stored = false;               // the gallery holds exactly this already, or keeps what it has
+  bool looked_again = false;         // known, and the same file: only the rules are others
 };
 
 // What the gallery knew before this run.
@@ -74,6 +79,8 @@ class Examiner {
 
  private:
   void embed(const Image& image, Examined& result);
+  // Of a photograph that gives no face, and of which the gallery has one.
+  void keep_or_remove(const Photograph& before, Examined& result) const;
 
   const EnrollOptions& options_;
   const std::string& rules_;

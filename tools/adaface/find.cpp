@@ -137,12 +137,13 @@ void print_text(const Input& input, const Answered& answered, const Known& known
       const std::string name = printable(known.identity(matches[k])),
                         file = printable(known.file(matches[k]));
       if (k == 0 && match)
-        std::printf("  %2zu  %-20s  %.4f  %s\n", i + 1, name.c_str(), matches[k].similarity, file.c_str());
+        std::printf("  %2zu  %s  %.4f  %s\n", i + 1, padded(name, 20).c_str(), matches[k].similarity,
+                    file.c_str());
       else if (k == 0)
         std::printf("  %2zu  %-20s  %.4f  nearest: %s  %s\n", i + 1, "unknown", matches[k].similarity,
                     name.c_str(), file.c_str());
       else
-        std::printf("      %-20s  %.4f  %s\n", name.c_str(), matches[k].similarity, file.c_str());
+        std::printf("      %s  %.4f  %s\n", padded(name, 20).c_str(), matches[k].similarity, file.c_str());
     }
   }
 }

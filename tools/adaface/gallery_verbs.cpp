@@ -30,15 +30,15 @@ int list(const Arguments& arguments) {
   for (const Person& person : people) {
     photographs += person.photographs;
     faces += person.faces;
-    width = std::max(width, printable(person.identity).size());
+    width = std::max(width, characters(printable(person.identity)));
     if (arguments.json)
       print_line(
           {{"identity", person.identity}, {"photographs", person.photographs}, {"faces", person.faces}});
   }
   if (arguments.json) return kDone;
   for (const Person& person : people)
-    std::printf("%-*s  %s\n", static_cast<int>(std::min<std::size_t>(width, 60)),
-                printable(person.identity).c_str(), counted(person.photographs, "photograph").c_str());
+    std::printf("%s  %s\n", padded(printable(person.identity), std::min<std::size_t>(width, 60)).c_str(),
+                counted(person.photographs, "photograph").c_str());
   if (!arguments.quiet)
     std::printf("%s: %s, %s, %s, model %s %.16s\n", printable(gallery.path()).c_str(),
                 people_text(people.size()).c_str(), counted(photographs, "photograph").c_str(),
@@ -47,18 +47,34 @@ int list(const Arguments& arguments) {
   return kDone;
 }
 
+// Whom a name means: the person of that name, else the only one whom 'list' prints so.
+std::string named(const Gallery& gallery, const std::vector<Person>& people, const std::string& name) {
+  if (std::ranges::find(people, name, &Person::identity) != people.end()) return name;
+  const std::string where = printable(gallery.path()) + ": ";
+  std::vector<std::string> alike;
+  for (const Person& person : people)
+    if (printable(person.identity) == name) alike.push_back(person.identity);
+  if (alike.empty())
+    throw UsageError(where + "no person \"" + printable(name) +
+                     "\"; nothing was removed ('adaface gallery list' shows who is there)");
+  if (alike.size() > 1)
+    throw UsageError(where + std::to_string(alike.size()) + " people are printed as \"" + printable(name) +
+                     "\"; nothing was removed ('adaface gallery list --json' tells them apart)");
+  return alike.front();
+}
+
 // All of them or, when one is not there, none.
 int remove(const Arguments& arguments) {
   Gallery gallery = open_gallery_to_change(arguments.gallery);
+  std::set<std::string> leaving;  // who is named twice leaves once
   usable([&] {
+    const std::vector<Person> people = gallery.people();
+    for (const std::string& name : arguments.people) leaving.insert(named(gallery, people, name));
     Gallery::Transaction transaction(gallery);
-    for (const std::string& person : arguments.people)
-      if (!transaction.remove_person(person))
-        throw UsageError(printable(gallery.path()) + ": no person \"" + printable(person) +
-                         "\"; nothing was removed ('adaface gallery list' shows who is there)");
+    for (const std::string& person : leaving) transaction.remove_person(person);
     transaction.commit();
   });
-  for (const std::string& person : arguments.people) {
+  for (const std::string& person : leaving) {
     if (arguments.json)
       print_line({{"identity", person}, {"action", "removed"}});
     else if (!arguments.quiet)
@@ -89,8 +105,19 @@ void check_targets(const Arguments& arguments) {
   if (!arguments.npy.empty()) targets.push_back(fs::path(arguments.npy).replace_extension(".csv"));
   for (const fs::path& target : targets)
     if (!target.empty() && !taken.insert(stored_path(target)).second)
-      throw UsageError("gallery export: " + printable(target) +
-                       " is the gallery or written twice; expected other names");
+      throw UsageError(
+          "gallery export: " + printable(target) +
+          " is the gallery or written twice (--npy x.npy writes x.csv too); expected other names");
+}
+
+// What was written to a file, or read from it.
+void print_counts(const Arguments& arguments, const std::string& file, std::size_t photographs,
+                  std::size_t faces) {
+  if (arguments.json)
+    print_line({{"file", file}, {"photographs", photographs}, {"faces", faces}});
+  else if (!arguments.quiet)
+    std::printf("%s: %s, %s\n", printable(file).c_str(), counted(photographs, "photograph").c_str(),
+                counted(faces, "face").c_str());
 }
 
 int export_to(const Arguments& arguments) {
@@ -98,11 +125,19 @@ int export_to(const Arguments& arguments) {
     throw UsageError("gallery export: expected --npy, --csv or --jsonl");
   check_targets(arguments);
   const Gallery gallery = open_gallery(arguments.gallery);
+  std::size_t photographs = 0, faces = 0;
+  for (const Person& person : usable([&] { return gallery.people(); })) {
+    photographs += person.photographs;
+    faces += person.faces;
+  }
   const std::pair<ExchangeFormat, const std::string&> wanted[] = {{ExchangeFormat::npy, arguments.npy},
                                                                   {ExchangeFormat::csv, arguments.csv},
                                                                   {ExchangeFormat::jsonl, arguments.jsonl}};
   for (const auto& [format, path] : wanted)
-    if (!path.empty()) of_gallery(arguments.gallery, [&] { export_faces(gallery, format, path); });
+    if (!path.empty()) {
+      of_gallery(arguments.gallery, [&] { export_faces(gallery, format, path); });
+      print_counts(arguments, path, photographs, faces);
+    }
   return kDone;
 }
 
@@ -113,11 +148,7 @@ int import_from(const Arguments& arguments) {
       ImportReport report;
       of_gallery(arguments.gallery,
                  [&] { report = import_file(arguments.gallery, file, arguments.model, arguments.identity); });
-      if (arguments.json)
-        print_line({{"file", file}, {"photographs", report.photographs}, {"faces", report.faces}});
-      else if (!arguments.quiet)
-        std::printf("%s: %s, %s\n", printable(file).c_str(),
-                    counted(report.photographs, "photograph").c_str(), counted(report.faces, "face").c_str());
+      print_counts(arguments, file, report.photographs, report.faces);
     } catch (const Error& error) {
       ++failed;
       report({file, file, {}}, {error.code(), error.what()}, arguments.json);
@@ -185,7 +216,7 @@ void add_gallery(CLI::App& app, int& exit_code) {
   {
     const auto arguments = std::make_shared<Arguments>();
     CLI::App* action = add(*verb, "remove", "Remove people with all their photographs", *arguments);
-    action->add_option("people", arguments->people, "Names as 'list' shows them")
+    action->add_option("people", arguments->people, "Names as 'list' prints them, or as they are")
         ->type_name("PERSON")
         ->required();
     finish(action, arguments, remove, "Example:\n  adaface gallery remove people.gallery ada");
@@ -196,7 +227,8 @@ void add_gallery(CLI::App& app, int& exit_code) {
     action
         ->add_option("--npy", arguments->npy, "Embeddings, float32 {faces, 512}; the rest beside it in .csv")
         ->type_name("FILE");
-    action->add_option("--csv", arguments->csv, "One row a face")->type_name("FILE");
+    action->add_option("--csv", arguments->csv, "One row a face; --npy writes one of its own")
+        ->type_name("FILE");
     action->add_option("--jsonl", arguments->jsonl, "One JSON object a line")->type_name("FILE");
     finish(action, arguments, export_to,
            "Example:\n  adaface gallery export people.gallery --csv people.csv");

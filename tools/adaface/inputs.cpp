@@ -53,6 +53,12 @@ std::vector<Input> find_inputs(const std::vector<std::string>& arguments) {
   for (const std::string& argument : arguments) {
     const fs::path path(argument);
     std::error_code error;
+    if (argument == "-" && !fs::exists(path, error)) {
+      inputs.push_back(
+          {path, path,
+           Failure{ErrorCode::not_found, "-: standard input is not read, expected a file or a directory"}});
+      continue;
+    }
     if (!fs::is_directory(path, error)) {
       inputs.push_back({path, path.filename(), {}});
       continue;

@@ -7,6 +7,51 @@
 #include <cstring>
 
 namespace adaface::cli {
+namespace {
+
+bool is_utf8(const Json& json) {
+  try {
+    (void)json.dump();
+    return true;
+  } catch (const Json::type_error&) {
+    return false;
+  }
+}
+
+// Null for what is UTF-8 or no text.
+Json hexadecimal(const Json& text) {
+  if (!text.is_string() || is_utf8(text)) return {};
+  std::string digits;
+  for (const char byte : text.get_ref<const std::string&>()) {
+    digits += "0123456789abcdef"[static_cast<unsigned char>(byte) >> 4];
+    digits += "0123456789abcdef"[static_cast<unsigned char>(byte) & 15];
+  }
+  return digits;
+}
+
+// With "_hex" beside what is not UTF-8.
+Json with_bytes(const Json& json) {
+  Json result = json.is_object() ? Json::object() : json.is_array() ? Json::array() : json;
+  if (json.is_array())
+    for (const Json& element : json) result.push_back(with_bytes(element));
+  if (!json.is_object()) return result;
+  for (const auto& [key, value] : json.items()) {
+    result[key] = with_bytes(value);
+    Json bytes = hexadecimal(value);
+    bool any = !bytes.is_null();
+    if (value.is_array()) {
+      bytes = Json::array();
+      for (const Json& element : value) {
+        bytes.push_back(hexadecimal(element));
+        any = any || !bytes.back().is_null();
+      }
+    }
+    if (any) result[key + "_hex"] = std::move(bytes);
+  }
+  return result;
+}
+
+}  // namespace
 
 double decimal(float value) {
   char text[32];
@@ -37,7 +82,8 @@ Json to_json(const Input& input, const Failure& failure) {
 }
 
 void print_line(const Json& json) {
-  const std::string line = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  const Json& whole = is_utf8(json) ? json : with_bytes(json);
+  const std::string line = whole.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size() || std::fflush(stdout) != 0)
     throw Error(ErrorCode::io, std::string("standard output: cannot write: ") + std::strerror(errno));
 }

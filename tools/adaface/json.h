@@ -21,7 +21,9 @@ void add_embedding(Json& face, const Embedding& embedding);  // embedding, norm
 // {"file", "error": {"code", "message"}}
 Json to_json(const Input& input, const Failure& failure);
 
-// One line on standard output, at once; bytes of file names that are not UTF-8 are replaced. Throws io.
+// One line on standard output, at once. JSON is UTF-8: in text that is not, such as names of files, bytes are
+// replaced by U+FFFD, and the bytes stand in hexadecimal under its key with "_hex" added; of a list of texts,
+// a list with null for those that are UTF-8. Throws io.
 void print_line(const Json& json);
 
 // An input that failed: a JSON line, or a line on standard error.

@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Finds faces in photographs, aligns them, turns them into embeddings, compares those and names people.",
       "adaface");
-  app.set_version_flag("--version", [] {
+  app.set_version_flag("-V,--version", [] {
     std::string info = adaface::build_info();  // without a last line feed: it is added
     return "adaface " + info.substr(info.find(' ') + 1, info.size() - info.find(' ') - 2);
   });
@@ -66,7 +66,15 @@ int main(int argc, char** argv) {
     std::cerr << app.help();
     return kWrongUsage;
   }
-  const std::string verb = argv[1];
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  // As other programs with verbs understand it.
+  if (arguments.front() == "help") {
+    arguments.erase(arguments.begin());
+    arguments.emplace_back("--help");
+  } else if (arguments.front() == "version") {
+    arguments.front() = "--version";
+  }
+  const std::string verb = arguments.front();
   std::string known;
   bool is_known = verb.starts_with('-');
   for (const CLI::App* each : app.get_subcommands([](const CLI::App*) { return true; })) {
@@ -78,7 +86,7 @@ int main(int argc, char** argv) {
     return kWrongUsage;
   }
   try {
-    adaface::parse_as_given(app, argc, argv);
+    adaface::parse_as_given(app, arguments);
   } catch (const CLI::ParseError& error) {
     return app.exit(error, std::cout, std::cerr) == 0 ? kDone : kWrongUsage;
   } catch (const UsageError& error) {

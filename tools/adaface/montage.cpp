@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kSide = 320, kGap = 8, kTextScale = 2, kBand = 2 * (kTextHeight * kTextScale + 6) + 8;
+constexpr int kSide = 320, kGap = 8, kTextScale = 2, kLine = kTextHeight * kTextScale + 6;
 
 std::string decimals(double value) {
   char text[16];
@@ -29,15 +29,18 @@ void paste(const Image& src, Image& dst, int x, int y) {
 
 // Text of at most `width` pixels: its end counts, where names of files differ.
 std::string fitted(std::string text, int width) {
+  text = drawable(text);
   if (text_width(text) * kTextScale <= width) return text;
   while (!text.empty() && text_width("..." + text) * kTextScale > width) text.erase(0, 1);
   return "..." + text;
 }
 
-// Portraits in a row, two lines of text below each.
+// Portraits in a row, two or three lines of text below each.
 Image compose(const std::vector<const Portrait*>& portraits) {
   const int count = static_cast<int>(portraits.size());
-  Image picture(count * kSide + (count + 1) * kGap, kSide + 2 * kGap + kBand);
+  const bool has_more =
+      std::ranges::any_of(portraits, [](const Portrait* portrait) { return !portrait->more.empty(); });
+  Image picture(count * kSide + (count + 1) * kGap, kSide + 2 * kGap + (has_more ? 3 : 2) * kLine + 8);
   for (int y = 0; y < picture.height(); ++y) std::memset(picture.row(y), 30, picture.stride());
   for (int i = 0; i < count; ++i) {
     const Portrait& portrait = *portraits[static_cast<std::size_t>(i)];
@@ -46,9 +49,11 @@ Image compose(const std::vector<const Portrait*>& portraits) {
       paste(*portrait.image, picture, x, kGap);
     else
       draw_text(picture, x + 8, kGap + kSide / 2, kTextScale, "photograph not readable");
-    const int line = kTextHeight * kTextScale + 6, y = kGap + kSide + 8;
-    draw_text(picture, x, y, kTextScale, fitted(portrait.title, kSide));
-    draw_text(picture, x, y + line, kTextScale, fitted(portrait.detail, kSide));
+    int y = kGap + kSide + 8;
+    for (const std::string& text : {portrait.title, portrait.detail, portrait.more}) {
+      draw_text(picture, x, y, kTextScale, fitted(text, kSide));
+      y += kLine;
+    }
   }
   return picture;
 }
@@ -57,7 +62,7 @@ Image compose(const std::vector<const Portrait*>& portraits) {
 std::string file_name(const std::string& identity) {
   constexpr std::size_t kMaxLength = 40;
   std::string name;
-  for (const char c : identity.substr(0, kMaxLength)) {
+  for (const char c : drawable(identity).substr(0, kMaxLength)) {
     const bool safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
     name += safe ? c : '_';
   }
@@ -150,11 +155,11 @@ fs::path Montage::add_match(const std::string& identity, double similarity, cons
 }
 
 fs::path Montage::add_unknown(const std::string& nearest, double similarity, const Portrait& query) {
-  const fs::path relative = save(compose({&query}), "unknown", "");
-  unknown_.push_back(
-      {relative.native(),
-       nearest.empty() ? "unknown" : "unknown; nearest: " + nearest + "  " + decimals(similarity),
-       query.detail});
+  const std::string who = nearest.empty() ? "" : "nearest: " + nearest + "  " + decimals(similarity);
+  const Portrait shown = nearest.empty() ? Portrait{query.image, "unknown", query.detail}
+                                         : Portrait{query.image, "unknown", who, query.detail};
+  const fs::path relative = save(compose({&shown}), "unknown", "");
+  unknown_.push_back({relative.native(), nearest.empty() ? "unknown" : "unknown; " + who, query.detail});
   return directory_ / relative;
 }
 

@@ -16,6 +16,7 @@ struct Portrait {
   std::optional<Image> image;  // none: the photograph could not be read
   std::string title;           // bytes of any kind
   std::string detail;
+  std::string more = {};  // a third line, where one of a picture has it
 };
 
 // The face with half of its size around it, square, as montages show it.

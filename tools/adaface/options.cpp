@@ -2,16 +2,29 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <new>
 
 #include "tools/command_line.h"
 
 namespace adaface::cli {
 namespace {
 
-Weights load(const std::string& given, const char* option, const char* name, const char* how) {
-  const std::filesystem::path path = given.empty() ? data_directory() / name : std::filesystem::path(given);
+// Throws ModelError, naming `option`, where nothing says where to look.
+std::filesystem::path weights_path(const std::string& given, const char* option, const char* name) {
+  return given.empty() ? data_directory(std::string(option) + " FILE") / name : std::filesystem::path(given);
+}
+std::filesystem::path model_path(const Options& options) {
+  return weights_path(options.model, "--model", "model.afw");
+}
+std::filesystem::path detector_path(const Options& options) {
+  return weights_path(options.detector, "--detector", "mtcnn.afw");
+}
+
+Weights load(const std::filesystem::path& path, const char* option, const char* how) {
   try {
     return Weights::load(path);
+  } catch (const std::bad_alloc&) {
+    throw MemoryError(printable(path) + ": out of memory");
   } catch (const Error& error) {
     std::string message = error.what();
     if (error.code() == ErrorCode::not_found)
@@ -26,6 +39,9 @@ auto with_precision(const Options& options, Make make) {
   return usable([&] {
     try {
       return make();
+    } catch (const std::bad_alloc&) {
+      throw MemoryError(printable(model_path(options)) + ": out of memory" +
+                        (options.plan_kind() == PlanKind::fast ? "; --plan small takes less" : ""));
     } catch (const Error& error) {
       if (error.code() == ErrorCode::unsupported && options.arithmetic() != Precision::f32)
         throw UsageError("--precision " + options.precision + ": " + error.what());
@@ -88,17 +104,20 @@ void add_embedding_options(CLI::App& app, Options& options) {
       ->type_name("PLAN");
 }
 
-void add_detection_options(CLI::App& app, Options& options, const std::vector<std::string>& faces) {
+void add_detection_options(CLI::App& app, Options& options, const std::vector<std::string>& faces,
+                           const std::string& by_default) {
   app.add_option("--detector", options.detector, "MTCNN weights; default: mtcnn.afw in the data directory")
       ->type_name("FILE");
-  app.add_option("--mode", options.mode, "standard, or reference: the published pipeline, defects included")
+  app.add_option("--mode", options.mode,
+                 "standard, or reference: the published pipeline, defects included (default standard)")
       ->check(CLI::IsMember({"standard", "reference"}))
       ->type_name("MODE");
   std::string choices;
   for (std::size_t i = 0; i < faces.size(); ++i)
     choices += (i == 0 ? "" : i + 1 < faces.size() ? ", " : " or ") + faces[i];
   if (!faces.empty())
-    app.add_option("--faces", options.faces, "Which faces of a picture: " + choices)
+    app.add_option("--faces", options.faces,
+                   "Which faces of a picture: " + choices + " (default " + by_default + ")")
         ->check(CLI::IsMember(faces))
         ->type_name("WHICH");
   app.add_option("--min-face", options.min_face, "Smallest face side in pixels (default 20)")
@@ -117,7 +136,7 @@ void add_model_option(CLI::App& app, Options& options) {
       ->type_name("FILE");
 }
 
-std::filesystem::path data_directory() {
+std::filesystem::path data_directory(const std::string& otherwise) {
   const auto variable = [](const char* name) {
     const char* value = std::getenv(name);
     return std::filesystem::path(value ? value : "");
@@ -125,17 +144,17 @@ std::filesystem::path data_directory() {
   if (const auto home = variable("ADAFACE_HOME"); !home.empty()) return home;
   if (const auto data = variable("XDG_DATA_HOME"); !data.empty()) return data / "adaface";
   if (const auto home = variable("HOME"); !home.empty()) return home / ".local/share/adaface";
-  throw ModelError("neither ADAFACE_HOME nor HOME is set: expected --model FILE and --detector FILE");
+  throw ModelError("neither ADAFACE_HOME nor HOME is set: expected " + otherwise);
 }
 
 Weights load_model(const Options& options) {
-  return load(options.model, "--model", "model.afw",
+  return load(model_path(options), "--model",
               "make one from a released checkpoint: adaface-convert CHECKPOINT -o model.afw");
 }
 
 Weights load_detector(const Options& options) {
   return load(
-      options.detector, "--detector", "mtcnn.afw",
+      detector_path(options), "--detector",
       "make one from the published weights: adaface-convert --mtcnn pnet.npy rnet.npy onet.npy -o mtcnn.afw");
 }
 
@@ -156,10 +175,14 @@ void check_run_options(const Options& options) {
 
 Detector make_detector(const Weights& weights, const Options& options, int threads) {
   return usable([&] {
-    return Detector(weights, {.mode = options.detection_mode(),
-                              .min_face = options.min_face,
-                              .threads = threads,
-                              .device = options.computing_device()});
+    try {
+      return Detector(weights, {.mode = options.detection_mode(),
+                                .min_face = options.min_face,
+                                .threads = threads,
+                                .device = options.computing_device()});
+    } catch (const std::bad_alloc&) {
+      throw MemoryError(printable(detector_path(options)) + ": out of memory");
+    }
   });
 }
 

@@ -75,14 +75,18 @@ void add_inputs(CLI::App& app, Options& options);
 void add_output_options(CLI::App& app, Options& options);     // --json --quiet
 void add_run_options(CLI::App& app, Options& options);        // --threads --device
 void add_embedding_options(CLI::App& app, Options& options);  // --precision --plan, of verbs that embed
-// --detector --mode --faces --min-face; `faces`: what --faces may say, nothing: no such option.
+// --detector --mode --faces --min-face; `faces`: what --faces may say, nothing: no such option; `by_default`:
+// what goes without it.
 void add_detection_options(CLI::App& app, Options& options,
-                           const std::vector<std::string>& faces = {"largest", "best", "all"});
+                           const std::vector<std::string>& faces = {"largest", "best", "all"},
+                           const std::string& by_default = "all");
+inline constexpr const char* kOneFace = "largest, in reference mode best";  // the default of some verbs
 void add_gallery_option(CLI::App& app, std::string& gallery);  // --gallery
 void add_model_option(CLI::App& app, Options& options);        // --model
 
-// $ADAFACE_HOME, else $XDG_DATA_HOME/adaface, else ~/.local/share/adaface.
-std::filesystem::path data_directory();
+// $ADAFACE_HOME, else $XDG_DATA_HOME/adaface, else ~/.local/share/adaface. Throws ModelError where there is
+// none of them: `otherwise` is what is expected then.
+std::filesystem::path data_directory(const std::string& otherwise);
 
 // Throw ModelError; UsageError for a device that this build or machine does not have.
 Weights load_model(const Options& options);

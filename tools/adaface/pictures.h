@@ -1,6 +1,7 @@
 // Reading pictures as the mode wants them, and the words of the human output.
 #pragma once
 
+#include <algorithm>
 #include <string>
 
 #include "src/adaface.hpp"
@@ -21,6 +22,16 @@ inline Image read_picture(const Input& input, const Options& options) {
 // "no face", "1 face", "13 faces"
 inline std::string count_text(std::size_t faces) {
   return faces == 0 ? "no face" : faces == 1 ? "1 face" : std::to_string(faces) + " faces";
+}
+
+// The number of characters of printable() text, which is UTF-8; for columns.
+inline std::size_t characters(const std::string& text) {
+  std::size_t count = 0;
+  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  return count;
+}
+inline std::string padded(const std::string& text, std::size_t width) {
+  return text + std::string(width - std::min(width, characters(text)), ' ');
 }
 
 // "1 photograph", "2 photographs"

@@ -132,7 +132,7 @@ int main(int argc, char** argv) {
   CLI::App app("Converts a face recognition checkpoint, or MTCNN's weights, to an .afw file.",
                "adaface-convert");
   app.footer(kExamples);
-  app.set_version_flag("--version", "adaface-convert " ADAFACE_VERSION);
+  app.set_version_flag("-V,--version", "adaface-convert " ADAFACE_VERSION);
   app.add_option("CHECKPOINT", arguments.inputs,
                  "the file to convert; with --mtcnn: pnet.npy rnet.npy onet.npy")
       ->required();
@@ -151,7 +151,7 @@ int main(int argc, char** argv) {
   app.add_flag("-q,--quiet", arguments.quiet, "print errors only");
   app.failure_message(usage_failure);
   try {
-    parse_as_given(app, argc, argv);
+    parse_as_given(app, std::vector<std::string>(argv + 1, argv + argc));
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }

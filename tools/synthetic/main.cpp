@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   app.footer(
       "Example:\n  adaface-synthetic ir_18 1 untrained.ckpt && adaface-convert untrained.ckpt -o "
       "ir_18.afw\n");
-  app.set_version_flag("--version", "adaface-synthetic " ADAFACE_VERSION);
+  app.set_version_flag("-V,--version", "adaface-synthetic " ADAFACE_VERSION);
   std::vector<std::string> names;
   for (const auto architecture : adaface::weights::kEmbedders) names.emplace_back(to_string(architecture));
   app.add_option("ARCH", name, "the network")->required()->check(CLI::IsMember(names));
