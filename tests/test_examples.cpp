@@ -274,6 +274,13 @@ TEST_CASE("the prefix holds what it should, and nothing foreign") {
   const std::set<std::string> found = installed().files();
   for (const std::string& file : expected) CHECK_MESSAGE(found.contains(file), file, " is missing");
   for (const std::string& file : found) CHECK_MESSAGE(expected.contains(file), file, " is foreign");
-  CHECK_CONTAINS(installed().shell(quoted((installed().prefix / "bin/adaface").string()) + " --version").out,
-                 "adaface " ADAFACE_VERSION "\n");
+}
+
+TEST_CASE("the programs start from a prefix that nobody was told of") {
+  for (const std::string name : {"adaface", "adaface-convert", "adaface-synthetic"}) {
+    const Result result = installed().shell(
+        "env -u LD_LIBRARY_PATH " + quoted((installed().prefix / "bin" / name).string()) + " --version");
+    CHECK(result.err == "");
+    CHECK_CONTAINS(result.out, name + " " ADAFACE_VERSION "\n");
+  }
 }
