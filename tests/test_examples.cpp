@@ -260,6 +260,8 @@ TEST_CASE("the prefix holds what it should, and nothing foreign") {
                                  include + "/runtime.hpp",
                                  include + "/error.hpp",
                                  include + "/export.h",
+                                 "share/doc/adaface/LICENSE",
+                                 "share/doc/adaface/THIRD-PARTY.md",
                                  lib + "/cmake/adaface/adaface-config.cmake",
                                  lib + "/cmake/adaface/adaface-config-version.cmake"};
   std::vector<std::string> names{"adaface"};
@@ -274,6 +276,11 @@ TEST_CASE("the prefix holds what it should, and nothing foreign") {
   const std::set<std::string> found = installed().files();
   for (const std::string& file : expected) CHECK_MESSAGE(found.contains(file), file, " is missing");
   for (const std::string& file : found) CHECK_MESSAGE(expected.contains(file), file, " is foreign");
+}
+
+TEST_CASE("the binaries are accompanied by their licences") {
+  for (const std::string name : {"LICENSE", "THIRD-PARTY.md"})
+    CHECK(read(installed().prefix / "share/doc/adaface" / name) == read(source_root() / name));
 }
 
 TEST_CASE("the programs start from a prefix that nobody was told of") {

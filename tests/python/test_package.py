@@ -191,7 +191,7 @@ class Package(unittest.TestCase):
                               stdout=subprocess.PIPE)
         kinds = json.loads(plan.stdout).values()
         installed = [file['destination'] for kind in kinds for file in kind.values()]
-        files = FILES + [pathlib.Path(_adaface.__file__).name]
+        files = [*FILES, 'LICENSE', 'THIRD-PARTY.md', pathlib.Path(_adaface.__file__).name]
         self.assertEqual(sorted(installed), sorted(f'{{py_platlib}}/adaface/{name}' for name in files))
 
 
