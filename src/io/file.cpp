@@ -85,6 +85,20 @@ void write_all(int fd, const std::filesystem::path& path, std::span<const std::b
   }
 }
 
+// Where a chain of symbolic links ends, whether or not anything is there; any other path as it is.
+std::filesystem::path link_target(const std::filesystem::path& path) {
+  constexpr int kMostLinks = 40;  // as Linux follows
+  std::filesystem::path target = path;
+  std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(target, error); ++links) {
+    if (links == kMostLinks) fail(path, "follow", ELOOP);
+    const std::filesystem::path next = std::filesystem::read_symlink(target, error);
+    if (error) fail(path, "follow", error.value());
+    target = next.is_absolute() ? next : target.parent_path() / next;
+  }
+  return target;
+}
+
 }  // namespace
 
 std::string printable(const std::filesystem::path& path) {
@@ -165,11 +179,7 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored))
     throw Error(ErrorCode::io, printable(path) + ": is a directory, expected a file to write");
-  // A symbolic link keeps pointing: its target is replaced, not the link.
-  if (std::filesystem::is_symlink(path, ignored)) {
-    const std::filesystem::path target = std::filesystem::weakly_canonical(path, ignored);
-    if (!ignored) path_ = target;
-  }
+  path_ = link_target(path);
   struct stat status;
   if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
     throw Error(ErrorCode::io, printable(path) + ": is not a regular file, which alone can be replaced");
