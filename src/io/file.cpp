@@ -62,6 +62,7 @@ struct Descriptor {
 
 // An open regular file and its size. O_NONBLOCK: a FIFO must not make us wait before we can refuse it.
 std::pair<int, std::uint64_t> open_regular(const std::filesystem::path& path) {
+  if (path.empty()) throw Error(ErrorCode::not_found, "empty path: expected the name of a file");
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) fail(path, "open", errno);
   struct stat status;
@@ -174,6 +175,7 @@ void MappedFile::release(const std::byte* data, std::size_t size) const noexcept
 }
 
 AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
+  if (path.empty()) throw Error(ErrorCode::io, "empty path: expected the name of a file to write");
   if (path.filename().empty())
     throw Error(ErrorCode::io, printable(path) + ": is not a file name to write to");
   std::error_code ignored;
