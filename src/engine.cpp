@@ -26,8 +26,15 @@ struct Engine::Session {
   Embedder embedder;
 };
 
+Weights load_option(const std::filesystem::path& path, const char* name) {
+  if (path.empty())
+    throw Error(ErrorCode::invalid_argument,
+                std::string(name) + ": empty path, expected that of an .afw file");
+  return Weights::load(path);
+}
+
 Engine::Engine(const EngineOptions& options)
-    : Engine(Weights::load(options.model), Weights::load(options.detector), options) {}
+    : Engine(load_option(options.model, "model"), load_option(options.detector, "detector"), options) {}
 Engine::Engine(const Weights& model, const Weights& detector, const EngineOptions& options)
     : session_(std::make_unique<Session>(model, detector, options)) {}
 Engine::~Engine() = default;

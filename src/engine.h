@@ -2,6 +2,7 @@
 // for.
 #pragma once
 
+#include <filesystem>
 #include <span>
 #include <vector>
 
@@ -12,6 +13,10 @@ namespace adaface {
 namespace mtcnn {
 class CudaCascade;
 }
+
+// The weights of an engine's option `name`. Throws as Weights::load; invalid_argument, naming the option,
+// where it was left empty.
+Weights load_option(const std::filesystem::path& path, const char* name);
 
 // Aligns and embeds: one embedding a face. Progress ends at 1 for none as well. Precondition: `faces` are
 // some of those that the engine's detector found in `image`, which it has looked at last. On one CUDA device

@@ -339,6 +339,14 @@ TEST_CASE("a file at once is its picture, read and analysed") {
   CHECK(std::memcmp(&embedding, &expected, sizeof embedding) == 0);
   CHECK(adaface_analyze_file(engine.get, "/nowhere.jpg", &face, &embedding, 1, &count) == ADAFACE_NOT_FOUND);
   CHECK(adaface_analyze_file(engine.get, nullptr, &face, &embedding, 1, &count) == ADAFACE_INVALID_ARGUMENT);
+  // What somebody forgot to name.
+  adaface_engine* none = nullptr;
+  CHECK(adaface_engine_open("", detector().c_str(), nullptr, &none) == ADAFACE_INVALID_ARGUMENT);
+  CHECK(last_error() == "model: empty path, expected that of an .afw file");
+  CHECK(adaface_engine_open(model().c_str(), "", nullptr, &none) == ADAFACE_INVALID_ARGUMENT);
+  CHECK(last_error() == "detector: empty path, expected that of an .afw file");
+  CHECK(adaface_analyze_file(engine.get, "", &face, &embedding, 1, &count) == ADAFACE_NOT_FOUND);
+  CHECK(last_error() == "empty path: expected the name of a file");
   CHECK(count == expected_count);
 }
 
@@ -366,6 +374,9 @@ TEST_CASE("options of another size") {
   CHECK(adaface_detector_create(weights.get, &later.known, &untouched) == ADAFACE_INVALID_ARGUMENT);
   later.known.struct_size = 0;
   CHECK(adaface_detector_create(weights.get, &later.known, &untouched) == ADAFACE_INVALID_ARGUMENT);
+  CHECK(last_error() == "detector options: struct_size is 0, expected " +
+                            std::to_string(offsetof(adaface_detector_options, device)) +
+                            " or more: call adaface_detector_options_init first");
   CHECK(untouched == nullptr);
   adaface_detector_options_init(nullptr, 100);
   // Less than all of it: nothing beyond is touched.

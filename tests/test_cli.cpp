@@ -60,6 +60,23 @@ bool has_gallery() {
 
 }  // namespace
 
+TEST_CASE("no output file is standard output, and help says what becomes of one that is there") {
+  Fixture& f = fixture();
+  std::vector<std::pair<std::vector<std::string>, std::string>> verbs{{{"embed"}, "--npy"},
+                                                                      {{"evaluate"}, "--roc"}};
+  if (f.adaface({"gallery", "--help"}).code == 0) verbs.push_back({{"gallery", "export"}, "--csv"});
+  for (auto [arguments, option] : verbs) {
+    CAPTURE(option);
+    std::vector<std::string> help = arguments;
+    help.push_back("--help");
+    CHECK_CONTAINS(f.adaface(help).out, "replaces a file of that name once all is written");
+    arguments.insert(arguments.end(), {"x", option, "-"});
+    const Result result = f.adaface(arguments);
+    CHECK(result.code == 2);
+    CHECK_CONTAINS(result.err, "nothing is written to standard output");
+  }
+}
+
 TEST_CASE("help, version and wrong usage") {
   Fixture& f = fixture();
   const Result help = f.adaface({"--help"});

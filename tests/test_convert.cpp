@@ -487,6 +487,12 @@ TEST_CASE("what is no checkpoint is named") {
   CHECK_CONTAINS(open_error("\x89"
                             "AFW\r\n\x1a\n"),
                  "converted already");
+  CHECK_CONTAINS(
+      open_error(std::string("\x08\x08\x12\x07pytorch\x1a\x05") + "2.1.0"),
+      "is an ONNX model (its tensors are folded and renamed: bring the checkpoint that it was exported "
+      "from), expected a torch checkpoint");
+  CHECK_CONTAINS(open_error("\x89HDF\r\n\x1a\n"), "an HDF5 file");
+  CHECK_CONTAINS(open_error(std::string("\x1c\0\0\0TFL3", 8) + std::string(8, '\0')), "TensorFlow Lite");
   CHECK_CONTAINS(open_error(std::string(64, '\xee')), "of no known format");
   CHECK_CONTAINS(open_error("PK\x05\x06" + std::string(18, '\0')), "no data.pkl");
   CHECK_CONTAINS(error_of([] { FileSource("/nonexistent/x.ckpt"); }), "/nonexistent/x.ckpt");
@@ -546,6 +552,48 @@ TEST_CASE("architecture from tensors, colour order from layout") {
   CHECK(find_network(EmptyNetwork(Architecture::ir_18, "net.")).color == weights::ColorOrder::rgb);
   CHECK(find_network(EmptyNetwork(Architecture::ir_18, "model.net.")).color == weights::ColorOrder::rgb);
   CHECK(!find_network(EmptyNetwork(Architecture::ir_18, "")).color);
+  CHECK(find_network(EmptyNetwork(Architecture::ir_18, "model.")).published_prefix);
+}
+
+TEST_CASE("any prefix that all names have is taken, and wrappers hide no layout") {
+  const auto ir_18 = weights::Architecture::ir_18;
+  for (const std::string prefix :
+       {"module.", "backbone.", "encoder.face.", "_orig_mod.", "module.backbone.", "body_net."}) {
+    INFO(prefix);
+    EmptyNetwork net(ir_18, prefix);
+    net.put(prefix + "head.kernel", {512, 16});
+    net.put(prefix + "body.0.res_layer.0.num_batches_tracked", {}, ElementType::i64);
+    net.put("loss.weight", {512, 16});
+    const Network network = find_network(net);
+    CHECK(network.architecture == ir_18);
+    CHECK(network.prefix == prefix);
+    CHECK(!network.color);
+    CHECK(!network.published_prefix);
+    net.remove(prefix + "body.3.res_layer.1.weight");
+    CHECK_CONTAINS(error_of([&] { find_network(net); }), prefix + "body.3.res_layer.1.weight\" is missing");
+  }
+  const Network wrapped = find_network(EmptyNetwork(ir_18, "module.model."));
+  CHECK(wrapped.color == weights::ColorOrder::bgr);
+  CHECK(!wrapped.published_prefix);
+  CHECK(find_network(EmptyNetwork(ir_18, "model._orig_mod.net.")).color == weights::ColorOrder::rgb);
+
+  EmptyNetwork twins(ir_18, "teacher.");
+  for (const weights::TensorRow& row : weights::tensor_table(ir_18))
+    twins.put("student." + row.source, {row.shape.begin(), row.shape.end()});
+  CHECK_CONTAINS(error_of([&] { find_network(twins); }), "two networks, under \"student.\" and \"teacher.\"");
+  EmptyNetwork beside(ir_18, "model.");  // of a layout that is known: others do not matter
+  beside.put("ema.body.0.res_layer.0.weight", {64});
+  CHECK(find_network(beside).prefix == "model.");
+  EmptyNetwork other(ir_18, "model.");
+  for (const weights::TensorRow& row : weights::tensor_table(ir_18)) other.remove("model." + row.source);
+  other.put("layer1.0.conv1.weight", {64, 64, 3, 3});
+  CHECK_CONTAINS(error_of([&] { find_network(other); }),
+                 "no IR network in it (it begins with \"layer1.0.conv1.weight\"");
+  // Long names take time in proportion.
+  std::string nested;
+  for (int i = 0; i < 100000; ++i) nested += "body.";
+  other.put(nested, {64});
+  CHECK(error_of([&] { find_network(other); }) != "");
 }
 
 TEST_CASE("networks that are not quite one are refused by tensor") {
@@ -582,7 +630,6 @@ TEST_CASE("networks that are not quite one are refused by tensor") {
                  "two networks");
   CHECK_CONTAINS(error_after([](EmptyNetwork& net) { net.replace_by_object("model.input_layer.0.weight"); }),
                  "\"model.input_layer.0.weight\" is made by foo.Bar");
-  CHECK_CONTAINS(error_of([&] { find_network(EmptyNetwork(ir_18, "encoder.")); }), "no IR network");
 }
 
 namespace {
@@ -667,10 +714,51 @@ TEST_CASE("a whole network, from two formats, to the same payload; damage leaves
   const std::string program = ADAFACE_CONVERT;
   CHECK(run(program + " " + ckpt.string() + " -o " + afw.string() + " --dtype bf16") == 0);
   CHECK(run(program + " " + ckpt.string() + " -o " + ckpt.string()) == 2);
+  // A colour order that the layout contradicts is taken, with a warning.
+  const fs::path text = directory.path / "text";
+  const auto said = [&](const std::string& arguments) {
+    CHECK(std::system(
+              (program + " " + ckpt.string() + " " + arguments + " >" + text.string() + " 2>&1").c_str()) ==
+          0);
+    std::ifstream file(text);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string contradiction =
+      "warning: " + ckpt.string() +
+      ": --color rgb contradicts the released layout of its tensor names, which is bgr";
+  CHECK_CONTAINS(said("-o " + afw.string() + " --color rgb"), contradiction);
+  CHECK(said("-q -o " + afw.string() + " --color rgb") == "");
+  CHECK(said("-o " + afw.string() + " --color bgr").find("warning") == std::string::npos);
+  // What a link points to is written, whether or not it is there; nothing is called "-".
+  fs::remove(afw);
+  fs::create_symlink("x.afw", directory.path / "link.afw");
+  said("-o " + (directory.path / "link.afw").string());
+  CHECK(fs::is_symlink(directory.path / "link.afw"));
+  CHECK(fs::is_regular_file(afw));
+  CHECK(run("cd " + directory.path.string() + " && " + program + " x.ckpt -o -") == 2);
+  CHECK(!fs::exists(directory.path / "-"));
+  fs::remove(directory.path / "link.afw");
+  fs::remove(text);
   fs::remove(afw);
 #endif
   fs::remove(ckpt);
 
+  write_safetensors(safe, weights::Architecture::ir_18, "module.");
+  CHECK_CONTAINS(
+      error_of([&] { convert_embedder(safe, afw); }),
+      "its tensor names begin with \"module.\", so they do not tell the colour order; give --color bgr");
+  half.storage = weights::DataType::f32;
+  CHECK(convert_embedder(safe, afw, half).prefix == "module.");
+  CHECK(weights::to_hex(weights::AfwFile(afw).info().weights_sha256) == kIr18Payload);
+#ifdef ADAFACE_CONVERT
+  CHECK(std::system((program + " " + safe.string() + " --color bgr -o " + afw.string() + " >" + text.string())
+                        .c_str()) == 0);
+  std::ifstream summary(text);
+  CHECK_CONTAINS(std::string(std::istreambuf_iterator<char>(summary), {}),
+                 " tensors, found after \"module.\", ");
+  fs::remove(text);
+#endif
+  half.storage = weights::DataType::f16;
   write_safetensors(safe, weights::Architecture::ir_18, "model.net.");
   convert_embedder(safe, afw);
   CHECK(weights::to_hex(weights::AfwFile(afw).info().weights_sha256) == kIr18Payload);
@@ -681,6 +769,12 @@ TEST_CASE("a whole network, from two formats, to the same payload; damage leaves
   std::uint64_t header = 0;
   std::ifstream(safe, std::ios::binary).read(reinterpret_cast<char*>(&header), 8);
   const std::uint64_t kernel = 8 + header, variance = kernel + (1728 + 3 * 64) * 4;
+  overwrite(safe, kernel + 44, 1e20f);
+  CHECK_CONTAINS(error_of([&] { convert_embedder(safe, afw, half); }),
+                 safe.string() +
+                     ": tensor \"model.net.input_layer.0.weight\": 1e+20 is too large for f16, store as "
+                     "bf16 or f32");
+  overwrite(safe, kernel + 44, 0.0f);
   overwrite(safe, variance + 8, -0.5f);
   CHECK_CONTAINS(error_of([&] { convert_embedder(safe, afw); }),
                  "tensor \"model.net.input_layer.1.running_var\" holds -0.5 at element 2");
@@ -708,6 +802,10 @@ TEST_CASE("MTCNN's published weights") {
                    convert_mtcnn({folder / "rnet.npy", folder / "pnet.npy", folder / "onet.npy"}, afw);
                  }),
                  "rnet.npy: tensor \"features.conv1.weight\" is 28x3x3x3, expected 10x3x3x3");
+  for (const std::string net : {"pnet", "rnet", "onet"})
+    CHECK_CONTAINS(
+        error_of([&] { convert_embedder(folder / (net + ".npy"), afw); }),
+        net + ".npy: is MTCNN's " + net + ", one of three files: use --mtcnn pnet.npy rnet.npy onet.npy");
 }
 
 TEST_CASE("the list") {

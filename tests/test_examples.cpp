@@ -158,6 +158,32 @@ TEST_CASE("C++, by pkg-config") {
   compare(directory / "compare");
 }
 
+// With the path of the libraries linked in, as the README says of a prefix of one's own.
+TEST_CASE("the README's first embeddings, and what they say of a wrong path") {
+  const fs::path directory = models().scratch.path;  // with model.afw and mtcnn.afw
+  const std::string text = read(source_root() / "README.md");
+  const std::pair<std::string, std::string> languages[] = {{"c", "cc first.c"},
+                                                           {"cpp", ADAFACE_CXX " -std=c++20 first.cpp"}};
+  std::set<std::string> printed;
+  for (const auto& [language, compile] : languages) {
+    INFO(language);
+    const std::size_t begin = text.find("```" + language + "\n") + language.size() + 4;
+    write(directory / ("first." + language), text.substr(begin, text.find("```", begin) - begin));
+    build(compile + " $(pkg-config --cflags --libs adaface) -Wl,-rpath," +
+              quoted((installed().prefix / ADAFACE_LIBDIR).string()),
+          directory);
+    Result result =
+        installed().shell("env -u LD_LIBRARY_PATH ./a.out " + quoted(models().faces[0]), directory);
+    CHECK(result.code == 0);
+    CHECK_CONTAINS(result.out, " ... norm ");
+    printed.insert(result.out.substr(0, result.out.find('\n')));
+    result = installed().shell("env -u LD_LIBRARY_PATH ./a.out /nowhere.jpg", directory);
+    CHECK(result.code == 1);
+    CHECK(result.err == "/nowhere.jpg: cannot open: No such file or directory\n");
+  }
+  CHECK(printed.size() == 1);  // of the surest face
+}
+
 TEST_CASE("static, by pkg-config: nothing of ours is loaded") {
   const Models& m = models();
   const fs::path directory = example("static");
@@ -169,6 +195,27 @@ TEST_CASE("static, by pkg-config: nothing of ours is loaded") {
   CHECK_CONTAINS(result.err, "(invalid_argument)");
   CHECK(!adaface::testing::contains(installed().shell("readelf -d " + quoted(program.string())).out,
                                     "libadaface"));
+}
+
+TEST_CASE("static, as docs/deploy.md says: small, and nothing of ours is loaded") {
+  if (!fs::exists(installed().library("libadaface-gallery.a"))) return;
+  const fs::path directory = example("cmake");
+  fs::rename(directory / "nearest.cpp", directory / "who.cpp");
+  const std::string readme = read(source_root() / "README.md"), text = read(source_root() / "docs/deploy.md");
+  const std::size_t begin = readme.find("```cpp\n") + 7;
+  write(directory / "first.cpp", readme.substr(begin, readme.find("```", begin) - begin));
+  for (const std::string name : {"first", "who"}) {
+    INFO(name);
+    const std::string beginning = "c++ -std=c++20 " + name + ".cpp", end = "&& strip " + name;
+    const std::size_t at = text.find(beginning);
+    REQUIRE(at != text.npos);
+    build(ADAFACE_CXX + text.substr(at + 3, text.find(end, at) + end.size() - at - 3), directory);
+    const Result needed = installed().shell("readelf -d " + quoted((directory / name).string()));
+    CHECK(!adaface::testing::contains(needed.out, "libadaface"));
+    CHECK_CONTAINS(needed.out, "libdnnl");
+    CHECK(fs::file_size(directory / name) < 2'000'000);
+    CHECK(run(directory / name, {}).code == 2);
+  }
 }
 
 TEST_CASE("CMake, shared and static") {
@@ -260,6 +307,8 @@ TEST_CASE("the prefix holds what it should, and nothing foreign") {
                                  include + "/runtime.hpp",
                                  include + "/error.hpp",
                                  include + "/export.h",
+                                 "share/doc/adaface/LICENSE",
+                                 "share/doc/adaface/THIRD-PARTY.md",
                                  lib + "/cmake/adaface/adaface-config.cmake",
                                  lib + "/cmake/adaface/adaface-config-version.cmake"};
   std::vector<std::string> names{"adaface"};
@@ -274,6 +323,18 @@ TEST_CASE("the prefix holds what it should, and nothing foreign") {
   const std::set<std::string> found = installed().files();
   for (const std::string& file : expected) CHECK_MESSAGE(found.contains(file), file, " is missing");
   for (const std::string& file : found) CHECK_MESSAGE(expected.contains(file), file, " is foreign");
-  CHECK_CONTAINS(installed().shell(quoted((installed().prefix / "bin/adaface").string()) + " --version").out,
-                 "adaface " ADAFACE_VERSION "\n");
+}
+
+TEST_CASE("the binaries are accompanied by their licences") {
+  for (const std::string name : {"LICENSE", "THIRD-PARTY.md"})
+    CHECK(read(installed().prefix / "share/doc/adaface" / name) == read(source_root() / name));
+}
+
+TEST_CASE("the programs start from a prefix that nobody was told of") {
+  for (const std::string name : {"adaface", "adaface-convert", "adaface-synthetic"}) {
+    const Result result = installed().shell(
+        "env -u LD_LIBRARY_PATH " + quoted((installed().prefix / "bin" / name).string()) + " --version");
+    CHECK(result.err == "");
+    CHECK_CONTAINS(result.out, name + " " ADAFACE_VERSION "\n");
+  }
 }

@@ -431,6 +431,18 @@ TEST_CASE("a file is complete or absent, and replaces files only") {
   adaface::write_file(scratch.path / "link", Bytes(30));
   CHECK(fs::is_symlink(scratch.path / "link"));
   CHECK(fs::file_size(path) == 30);
+  // Links to links, by relative and absolute paths, to what is not there yet.
+  fs::create_directory(scratch.path / "d");
+  fs::create_symlink("../new.bin", scratch.path / "d/inner");
+  fs::create_symlink(scratch.path / "d/inner", scratch.path / "outer");
+  adaface::write_file(scratch.path / "outer", Bytes(40));
+  CHECK(fs::is_symlink(scratch.path / "outer"));
+  CHECK(fs::is_symlink(scratch.path / "d/inner"));
+  CHECK(fs::file_size(scratch.path / "new.bin") == 40);
+  fs::create_symlink("round", scratch.path / "round");
+  CHECK_THROWS_AS(adaface::write_file(scratch.path / "round", Bytes(1)), adaface::Error);
+  for (const char* name : {"outer", "new.bin", "round"}) fs::remove(scratch.path / name);
+  fs::remove_all(scratch.path / "d");
   REQUIRE(::mkfifo((scratch.path / "pipe").c_str(), 0600) == 0);
   CHECK_THROWS_AS(adaface::write_file(scratch.path / "pipe", Bytes(1)), adaface::Error);
   CHECK(fs::is_fifo(scratch.path / "pipe"));

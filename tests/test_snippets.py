@@ -1,8 +1,9 @@
 """Compiles what the documents show: test_snippets.py SOURCE_ROOT BUILD_ROOT CXX CC
 
 The blocks of docs/api.md that are of one language share a translation unit, with headers above them; a block of
-README.md that has a main stands alone. Python is parsed."""
+README.md that has a main stands alone. Python is parsed, and uses no name that is not made above."""
 import ast
+import builtins
 import pathlib
 import re
 import subprocess
@@ -34,6 +35,19 @@ def compiled(language, source, name):
     return run.returncode == 0
 
 
+def without_origin(text, name, known):
+    """The names that a block of Python reads and nobody has made; adds to `known` what it makes."""
+    nodes = list(ast.walk(ast.parse(text, name)))
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            known.add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            known |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            known.add(node.name)
+    return sorted({node.id for node in nodes if isinstance(node, ast.Name)} - known - set(dir(builtins)))
+
+
 # As an installation has them.
 include = build / 'snippets-include'
 include.mkdir(exist_ok=True)
@@ -44,10 +58,13 @@ if not headers_link.exists():
 good = True
 found = {'cpp': 0, 'c': 0, 'python': 0}
 units = {language: ''.join(f'#include <{header}>\n' for header in headers[language]) for language in ('cpp', 'c')}
+made = {'adaface', 'numpy'}
 for language, line, text in blocks(root / 'docs/api.md'):
     found[language] += 1
     if language == 'python':
-        ast.parse(text, f'docs/api.md:{line}')
+        if unknown := without_origin(text, f'docs/api.md:{line}', made):
+            good = False
+            print(f'FAIL docs/api.md:{line}: made nowhere above:', *unknown)
     else:
         units[language] += f'#line {line} "docs/api.md"\n{text}\n'
 for language, unit in units.items():
@@ -57,7 +74,9 @@ print('ok   docs/api.md,', found['python'], 'blocks of python')
 programs = 0
 for language, line, text in blocks(root / 'README.md'):
     if language == 'python':
-        ast.parse(text, f'README.md:{line}')
+        if unknown := without_origin(text, f'README.md:{line}', set()):
+            good = False
+            print(f'FAIL README.md:{line}: made nowhere above:', *unknown)
     elif language in compilers:
         programs += 1
         good &= compiled(language, f'#line {line} "README.md"\n{text}', f'README.md:{line}')

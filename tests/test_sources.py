@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Nothing of one architecture outside its folder of kernels, and CUDA where it belongs: test_sources.py SOURCE_ROOT"""
+"""Nothing of one architecture outside its folder of kernels, CUDA where it belongs, and a notice for whatever is
+compiled in: test_sources.py SOURCE_ROOT"""
 
 import re
 import sys
@@ -20,6 +21,26 @@ KERNEL_FOLDERS = {('kernels', 'x86'), ('kernels', 'cuda')}
 OF_CUDA = re.compile(r'#\s*include\s*[<"](.*/)?(cuda|cuda_runtime\w*|cuda_fp16|cuda_bf16|cublas\w*|cudnn\w*|mma)\.h>')
 CUDA_FILES = {Path('src/nn/cuda_device.cpp')}
 CUDA_FOLDERS = {('kernels', 'cuda'), ('tests', 'cuda_emulation')}
+
+# Headers of others, by how their names begin: the component of THIRD-PARTY.md, or none where a library is loaded and
+# nothing but declarations is compiled in.
+SYSTEM = re.compile(r'(sys/\w+|dlfcn|fcntl|immintrin|pthread|sched|std\w+|unistd)\.h')
+COMPONENTS = {'CLI/': 'CLI11', 'Eigen/': 'Eigen', 'cuda_': 'CUDA runtime', 'dnnl': 'oneDNN', 'nlohmann/': 'JSON for Modern C++',
+              'openssl/': None, 'pybind11/': 'pybind11', 'sqlite3': None, 'stb/': 'stb', 'xxhash': 'xxHash', 'zip.h': None}
+
+
+def without_notice(root):
+    rows = [line for line in (root / 'THIRD-PARTY.md').read_text().splitlines() if line.startswith('| ')]
+    for folder in ('src', 'kernels', 'weights', 'tools'):
+        for path in sorted((root / folder).rglob('*')):
+            if path.suffix not in SOURCES | {'.cu'}:
+                continue
+            for header in re.findall(r'#\s*include\s*<([^>]*[./][^>]*)>', path.read_text()):
+                begins = next((known for known in COMPONENTS if header.startswith(known)), None)
+                component = COMPONENTS.get(begins)
+                if not SYSTEM.fullmatch(header) and (
+                        begins is None or component and not any(component in row for row in rows)):
+                    yield f'{path.relative_to(root)}: <{header}> has no row in THIRD-PARTY.md'
 
 
 def violations(root):
@@ -81,7 +102,7 @@ def main():
     assert len(kernels) == declared >= 10, f'{len(kernels)} kernels read, {declared} declared'
     inside = sum(bool(OF_ONE_ARCHITECTURE.search(path.read_text())) for path in (root / 'kernels/x86').iterdir())
     assert inside >= 5, f'{inside} files with intrinsics in kernels/x86: the pattern finds nothing'
-    found = list(violations(root))
+    found = [*violations(root), *without_notice(root)]
     found += [f'kernels/cuda/{file}: {name} has no ptx::wait_for_previous_kernel()' for file, name, waits in kernels if not waits]
     print('\n'.join(found) or f'none outside kernels/x86, {inside} files with them inside')
     sys.exit(1 if found else 0)

@@ -114,4 +114,20 @@ inline CLI::Validator number_between(double least, double most) {
       "NUMBER in [" + shown(least) + " - " + shown(most) + "]", "");
 }
 
+// A file that io::AtomicFile will write, which cannot be standard output.
+inline CLI::Option* add_output_file(CLI::App& app, const std::string& name, std::string& path,
+                                    const std::string& description) {
+  return app
+      .add_option(
+          name, path,
+          description + "; replaces a file of that name once all is written, of a symbolic link the target")
+      ->type_name("FILE")
+      ->check([](const std::string& text) {
+        return text == "-"
+                   ? "-: expected the name of a file: nothing is written to standard output (a file of "
+                     "that name is ./-)"
+                   : "";
+      });
+}
+
 }  // namespace adaface

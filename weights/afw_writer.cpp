@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <new>
 #include <string>
@@ -107,20 +108,28 @@ struct AfwWriter::Impl {
     position += bytes.size();
   }
 
-  void append_piece(std::span<const float> values) {
+  void append_piece(std::span<const float> values, std::string_view source) {
     const TensorSpec& spec = specs[current];
     narrow.resize(values.size() * size_of(spec.type));
     if (spec.type == DataType::f32) std::memcpy(narrow.data(), values.data(), narrow.size());
     for (std::size_t i = 0; spec.type != DataType::f32 && i < values.size(); ++i) {
       const std::uint16_t bits = spec.type == DataType::f16 ? to_half(values[i]) : to_bfloat(values[i]);
-      if (std::isfinite(values[i]) && is_infinite(bits, spec.type))
-        throw Error(ErrorCode::invalid_argument,
-                    "tensor \"" + spec.name + "\": " + std::to_string(values[i]) + " is too large for " +
-                        std::string(to_string(spec.type)) + ", store as f32");
+      if (std::isfinite(values[i]) && is_infinite(bits, spec.type)) refuse(values[i], source);
       std::memcpy(narrow.data() + 2 * i, &bits, 2);
     }
     write(narrow);
     XXH3_64bits_update(checksum.get(), narrow.data(), narrow.size());
+  }
+
+  [[noreturn]] void refuse(float value, std::string_view source) const {
+    const TensorSpec& spec = specs[current];
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", static_cast<double>(value));
+    const bool fits_bfloat = !is_infinite(to_bfloat(value), DataType::bf16);
+    throw Error(ErrorCode::invalid_argument,
+                (source.empty() ? "tensor \"" + spec.name + '"' : std::string(source)) + ": " + text +
+                    " is too large for " + std::string(to_string(spec.type)) + ", store as " +
+                    (fits_bfloat ? "bf16 or f32" : "f32"));
   }
 
   struct FreeState {
@@ -149,7 +158,7 @@ std::span<const TensorSpec> AfwWriter::specs() const {
   return impl_->specs;
 }
 
-void AfwWriter::append(std::span<const float> values) {
+void AfwWriter::append(std::span<const float> values, std::string_view source) {
   Impl& w = *impl_;
   if (values.empty()) return;
   if (w.current == w.specs.size())
@@ -162,7 +171,7 @@ void AfwWriter::append(std::span<const float> values) {
                                          std::to_string(values.size()));
   constexpr std::size_t kPiece = 1 << 16;  // bounds the narrowing buffer
   for (std::size_t i = 0; i < values.size(); i += kPiece)
-    w.append_piece(values.subspan(i, std::min(kPiece, values.size() - i)));
+    w.append_piece(values.subspan(i, std::min(kPiece, values.size() - i)), source);
   if (values.size() == left) w.end_tensor();
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "weights/afw.h"
@@ -34,8 +35,9 @@ class AfwWriter {
   std::span<const TensorSpec> specs() const;
   // The next elements of the current tensor, as float32; rounded to nearest even where the storage is
   // narrower. A tensor may come in several pieces; a piece may not cross into the next tensor (throws
-  // internal). Throws invalid_argument when a finite value overflows the storage type, naming the tensor.
-  void append(std::span<const float> values);
+  // internal). Throws invalid_argument when a finite value overflows the storage type; the message begins
+  // with `source`, what the values were read from, or else with the tensor's name in the file.
+  void append(std::span<const float> values, std::string_view source = {});
   // Precondition: every tensor is complete. Writes header and directory, syncs, renames.
   void commit(const Sha256& source_sha256);
 

@@ -24,8 +24,9 @@ adaface_detector_options default_detector_options() {
 }  // namespace
 
 DetectorOptions detector_options(const adaface_detector_options* options) {
-  const adaface_detector_options known = read_options(
-      options, default_detector_options(), offsetof(adaface_detector_options, device), "detector options");
+  const adaface_detector_options known =
+      read_options(options, default_detector_options(), offsetof(adaface_detector_options, device),
+                   "detector options", "call adaface_detector_options_init first");
   DetectorOptions result{.mode = enumerator(known.mode, Mode::reference, "mode"),
                          .min_face = known.min_face,
                          .pyramid_factor = known.pyramid_factor,

@@ -19,8 +19,9 @@ adaface_embedder_options default_embedder_options() {
 }
 
 EmbedderOptions embedder_options(const adaface_embedder_options* options) {
-  const adaface_embedder_options known = read_options(
-      options, default_embedder_options(), offsetof(adaface_embedder_options, device), "embedder options");
+  const adaface_embedder_options known =
+      read_options(options, default_embedder_options(), offsetof(adaface_embedder_options, device),
+                   "embedder options", "call adaface_embedder_options_init first");
   return {.threads = known.threads,
           .precision = enumerator(known.precision, Precision::f16, "precision"),
           .plan = enumerator(known.plan, PlanKind::small, "plan"),

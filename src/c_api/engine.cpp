@@ -20,8 +20,9 @@ adaface_engine_options default_engine_options() {
 
 // With the faces that are asked for: selection is done here, where the number of all is known.
 EngineOptions engine_options(const adaface_engine_options* options) {
-  const adaface_engine_options known = read_options(
-      options, default_engine_options(), offsetof(adaface_engine_options, device), "engine options");
+  const adaface_engine_options known =
+      read_options(options, default_engine_options(), offsetof(adaface_engine_options, device),
+                   "engine options", "call adaface_engine_options_init first");
   return {.detection = detector_options(known.detection),
           .faces = enumerator(known.faces, FaceSelection::best, "faces"),
           .threads = known.threads,
@@ -62,9 +63,9 @@ adaface_status adaface_engine_open(const char* model, const char* detector,
                                    const adaface_engine_options* options, adaface_engine** engine) {
   return c_api::guarded([&] {
     c_api::required(engine, "engine");
-    const Weights loaded_model = Weights::load(&c_api::required(model, "model"));
-    *engine =
-        c_api::make_engine(loaded_model, Weights::load(&c_api::required(detector, "detector")), options);
+    const Weights loaded_model = load_option(&c_api::required(model, "model"), "model");
+    *engine = c_api::make_engine(loaded_model,
+                                 load_option(&c_api::required(detector, "detector"), "detector"), options);
   });
 }
 

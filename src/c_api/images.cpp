@@ -18,7 +18,8 @@ enum class Choice { no, yes };
 
 DecodeOptions decode_options(const adaface_decode_options* options) {
   const adaface_decode_options known =
-      read_options(options, default_decode_options(), sizeof(adaface_decode_options), "options");
+      read_options(options, default_decode_options(), sizeof(adaface_decode_options), "decode options",
+                   "call adaface_decode_options_init first");
   return {enumerator(known.apply_orientation, Choice::yes, "apply_orientation") == Choice::yes,
           known.max_side, known.max_file_bytes};
 }

@@ -54,7 +54,8 @@ size_t adaface_cuda_device_count(void) {
 adaface_status adaface_cuda_device_get_info(size_t which, adaface_cuda_device_info* info) {
   return c_api::guarded([&] {
     const std::size_t size =
-        c_api::struct_size(c_api::required(info, "info"), sizeof(adaface_cuda_device_info), "info");
+        c_api::struct_size(c_api::required(info, "info"), sizeof(adaface_cuda_device_info), "info",
+                           "set it to sizeof(adaface_cuda_device_info)");
     const std::vector<DeviceInfo> devices = cuda_devices();
     if (which >= devices.size())
       c_api::reject("which", std::to_string(which),
@@ -81,8 +82,8 @@ adaface_status adaface_set_log(adaface_log_level most, adaface_log function, voi
 adaface_status adaface_set_allocator(const adaface_allocator* allocator) {
   return c_api::guarded([&] {
     adaface_allocator defaults{};
-    const adaface_allocator known =
-        c_api::read_options(allocator, defaults, sizeof(adaface_allocator), "allocator");
+    const adaface_allocator known = c_api::read_options(allocator, defaults, sizeof(adaface_allocator),
+                                                        "allocator", "set it to sizeof(adaface_allocator)");
     set_allocator({known.allocate, known.release, known.user});
   });
 }

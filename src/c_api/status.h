@@ -38,12 +38,12 @@ T& required(T* pointer, const char* name) {
 }
 
 // The size that a caller's struct begins with. Throws invalid_argument below `first_size`, that of
-// version 1.0.
+// version 1.0, and says `remedy`: what sets it.
 template <typename Struct>
-std::size_t struct_size(const Struct& from, std::size_t first_size, const char* name) {
+std::size_t struct_size(const Struct& from, std::size_t first_size, const char* name, const char* remedy) {
   if (from.struct_size < first_size)
-    reject(name, "a struct_size of " + std::to_string(from.struct_size),
-           (std::to_string(first_size) + " or more").c_str());
+    reject((std::string(name) + ": struct_size").c_str(), std::to_string(from.struct_size),
+           (std::to_string(first_size) + " or more: " + remedy).c_str());
   return from.struct_size;
 }
 
@@ -52,10 +52,10 @@ std::size_t struct_size(const Struct& from, std::size_t first_size, const char* 
 // something is set that this version does not know.
 template <typename Options>
 Options read_options(const Options* options, const Options& defaults, std::size_t first_size,
-                     const char* name) {
+                     const char* name, const char* remedy) {
   static_assert(std::is_trivially_copyable_v<Options>);
   if (!options) return defaults;
-  const std::size_t size = struct_size(*options, first_size, name);
+  const std::size_t size = struct_size(*options, first_size, name, remedy);
   Options known = defaults;
   std::memcpy(&known, options, std::min(size, sizeof known));
   const auto* bytes = reinterpret_cast<const unsigned char*>(options);

@@ -16,8 +16,8 @@ adaface_status adaface_weights_load(const char* path, adaface_weights** weights)
 adaface_status adaface_weights_get_info(const adaface_weights* weights, adaface_weights_info* info) {
   return c_api::guarded([&] {
     const WeightsInfo& from = c_api::required(weights, "weights").info;
-    const std::size_t size =
-        c_api::struct_size(c_api::required(info, "info"), sizeof(adaface_weights_info), "info");
+    const std::size_t size = c_api::struct_size(c_api::required(info, "info"), sizeof(adaface_weights_info),
+                                                "info", "set it to sizeof(adaface_weights_info)");
     c_api::init_options(
         info, size,
         {size, from.architecture.c_str(), from.color.c_str(), from.storage.c_str(),

@@ -62,6 +62,7 @@ struct Descriptor {
 
 // An open regular file and its size. O_NONBLOCK: a FIFO must not make us wait before we can refuse it.
 std::pair<int, std::uint64_t> open_regular(const std::filesystem::path& path) {
+  if (path.empty()) throw Error(ErrorCode::not_found, "empty path: expected the name of a file");
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) fail(path, "open", errno);
   struct stat status;
@@ -83,6 +84,20 @@ void write_all(int fd, const std::filesystem::path& path, std::span<const std::b
     bytes = bytes.subspan(static_cast<std::size_t>(n));
     if (offset >= 0) offset += n;
   }
+}
+
+// Where a chain of symbolic links ends, whether or not anything is there; any other path as it is.
+std::filesystem::path link_target(const std::filesystem::path& path) {
+  constexpr int kMostLinks = 40;  // as Linux follows
+  std::filesystem::path target = path;
+  std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(target, error); ++links) {
+    if (links == kMostLinks) fail(path, "follow", ELOOP);
+    const std::filesystem::path next = std::filesystem::read_symlink(target, error);
+    if (error) fail(path, "follow", error.value());
+    target = next.is_absolute() ? next : target.parent_path() / next;
+  }
+  return target;
 }
 
 }  // namespace
@@ -160,16 +175,13 @@ void MappedFile::release(const std::byte* data, std::size_t size) const noexcept
 }
 
 AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
+  if (path.empty()) throw Error(ErrorCode::io, "empty path: expected the name of a file to write");
   if (path.filename().empty())
     throw Error(ErrorCode::io, printable(path) + ": is not a file name to write to");
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored))
     throw Error(ErrorCode::io, printable(path) + ": is a directory, expected a file to write");
-  // A symbolic link keeps pointing: its target is replaced, not the link.
-  if (std::filesystem::is_symlink(path, ignored)) {
-    const std::filesystem::path target = std::filesystem::weakly_canonical(path, ignored);
-    if (!ignored) path_ = target;
-  }
+  path_ = link_target(path);
   struct stat status;
   if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
     throw Error(ErrorCode::io, printable(path) + ": is not a regular file, which alone can be replaced");

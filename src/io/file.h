@@ -59,8 +59,9 @@ class MappedFile {
 
 // Writes to a file without a name in the directory of `path`; commit() syncs it and renames it over `path`.
 // Without commit() nothing is left and `path` is untouched. (A file system that knows no nameless files gets
-// a hidden one, which only a process that is killed leaves behind.) `path` may be absent or a regular file.
-// All failures throw io and name the path.
+// a hidden one, which only a process that is killed leaves behind.) `path` may be absent or a regular file;
+// a symbolic link keeps pointing, and what it points to is written or replaced. Failures throw io or
+// not_found and name the path.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);

@@ -41,6 +41,7 @@ PYBIND11_MODULE(_adaface, module) {
   add_images(module);
   add_detector(module);
   add_embedder(module);
+  module.def("build_info", &adaface::build_info, py::call_guard<py::gil_scoped_release>());
   module.def("available_cpus", &adaface::available_cpus);
   module.def("cuda_devices", &cuda_devices);
 }

@@ -133,8 +133,18 @@ class Package(unittest.TestCase):
         self.assertEqual(weights.info(), info)
         self.assertEqual(repr(weights), f"Weights('{models.model()}')")
 
+    def test_sessions_are_shown(self):
+        engine = adaface.Engine(models.model(), models.detector(), faces='best', plan='small')
+        embedder = f"Embedder(Weights('{models.model()}'), precision='f32', plan='small', device='cpu')"
+        detector = f"Detector(Weights('{models.detector()}'), mode='standard', device='cpu')"
+        self.assertEqual([repr(engine.embedder), repr(engine.detector)], [embedder, detector])
+        self.assertEqual(repr(engine), f"Engine({embedder}, {detector}, mode='standard', faces='best')")
+
     def test_version_and_cpus(self):
         self.assertIn(f"version: '{adaface.__version__}'", (models.ROOT / 'meson.build').read_text())
+        info = adaface.build_info()
+        self.assertEqual(info['version'], adaface.__version__)
+        self.assertLessEqual({'compiler', 'onednn', 'kernels', 'bfloat16', 'cuda'}, set(info))
         self.assertGreaterEqual(adaface.available_cpus(), 1)
         self.assertLessEqual(adaface.available_cpus(), len(os.sched_getaffinity(0)))
 
@@ -166,9 +176,8 @@ class Package(unittest.TestCase):
         shown = self.run_examples('README.md')
         self.assertEqual(len(shown), 1)
         self.assertRegex(shown[0], r'^-?0\.\d{4} -?0\.\d{4} \.\.\. norm \d+\.\d\d$')
-        self.run_examples('docs/api.md', before='import adaface, numpy\n'
-                          'image = adaface.read_image("a.jpg")\n'
-                          'faces = adaface.Detector("mtcnn.afw").detect(image)\n')
+        shown = self.run_examples('docs/api.md', before='import adaface, numpy\n')
+        self.assertRegex(shown[0], r"^\[\('ada', \d\.\d+\), \('ada', ")
 
     def test_the_engine_is_inside(self):
         def lines(*command):
@@ -191,7 +200,7 @@ class Package(unittest.TestCase):
                               stdout=subprocess.PIPE)
         kinds = json.loads(plan.stdout).values()
         installed = [file['destination'] for kind in kinds for file in kind.values()]
-        files = FILES + [pathlib.Path(_adaface.__file__).name]
+        files = [*FILES, 'LICENSE', 'THIRD-PARTY.md', pathlib.Path(_adaface.__file__).name]
         self.assertEqual(sorted(installed), sorted(f'{{py_platlib}}/adaface/{name}' for name in files))
 
 

@@ -5,6 +5,7 @@
 #include "tools/adaface/embedding.h"
 #include "tools/adaface/json.h"
 #include "tools/adaface/verbs.h"
+#include "tools/command_line.h"
 
 namespace adaface::cli {
 namespace {
@@ -87,8 +88,8 @@ void add_embed(CLI::App& app, int& exit_code) {
   CLI::App* verb =
       app.add_subcommand("embed", "The 512-dimensional unit embedding of each face, and its norm");
   add_inputs(*verb, *arguments);
-  verb->add_option("--npy", arguments->npy, "Also write all embeddings as a float32 array {faces, 512}")
-      ->type_name("FILE");
+  add_output_file(*verb, "--npy", arguments->npy,
+                  "Also write all embeddings as a float32 array {faces, 512}");
   add_model_option(*verb, *arguments);
   add_detection_options(*verb, *arguments);
   CLI::Option* aligned =

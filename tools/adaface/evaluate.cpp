@@ -10,6 +10,7 @@
 #include "tools/adaface/roc_svg.h"
 #include "tools/adaface/verbs.h"
 #include "tools/adaface/verification.h"
+#include "tools/command_line.h"
 
 namespace adaface::cli {
 namespace {
@@ -215,7 +216,7 @@ void add_evaluate(CLI::App& app, int& exit_code) {
       ->required();
   verb->add_flag("--flip", arguments->flip, "Fuse each crop's embedding with that of its mirror image");
   verb->add_flag("--aligned", arguments->aligned, "The pictures are aligned 112x112 crops: no detection");
-  verb->add_option("--roc", arguments->roc, "Also write the ROC curve as a picture (SVG)")->type_name("FILE");
+  add_output_file(*verb, "--roc", arguments->roc, "Also write the ROC curve as a picture (SVG)");
   add_model_option(*verb, *arguments);
   add_detection_options(*verb, *arguments, {"largest", "best"}, kOneFace);
   add_embedding_options(*verb, *arguments);

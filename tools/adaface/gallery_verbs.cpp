@@ -224,12 +224,10 @@ void add_gallery(CLI::App& app, int& exit_code) {
   {
     const auto arguments = std::make_shared<Arguments>();
     CLI::App* action = add(*verb, "export", "Write the faces to files that other programs read", *arguments);
-    action
-        ->add_option("--npy", arguments->npy, "Embeddings, float32 {faces, 512}; the rest beside it in .csv")
-        ->type_name("FILE");
-    action->add_option("--csv", arguments->csv, "One row a face; --npy writes one of its own")
-        ->type_name("FILE");
-    action->add_option("--jsonl", arguments->jsonl, "One JSON object a line")->type_name("FILE");
+    add_output_file(*action, "--npy", arguments->npy,
+                    "Embeddings, float32 {faces, 512}; the rest beside it in .csv");
+    add_output_file(*action, "--csv", arguments->csv, "One row a face; --npy writes one of its own");
+    add_output_file(*action, "--jsonl", arguments->jsonl, "One JSON object a line");
     finish(action, arguments, export_to,
            "Example:\n  adaface gallery export people.gallery --csv people.csv");
   }

@@ -150,6 +150,13 @@ std::unique_ptr<Checkpoint> open_checkpoint(const ByteSource& source) {
     throw refuse("a tar archive (torch before 0.1.10 wrote such files; load and save it with a newer torch)");
   if (start.size() > 2 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5)
     throw refuse("a pickle that torch.save did not write");
+  // ModelProto: its version, and a second field of it.
+  if (start.size() > 2 && start[0] == '\x08' && start[1] > 0 && start[1] < 32 &&
+      std::string_view("\x12\x1a\x22\x28\x32\x3a\x42").find(start[2]) != std::string_view::npos)
+    throw refuse(
+        "an ONNX model (its tensors are folded and renamed: bring the checkpoint that it was exported from)");
+  if (start.starts_with("\x89HDF\r\n")) throw refuse("an HDF5 file, as Keras writes");
+  if (start.size() > 8 && start.substr(4, 4) == "TFL3") throw refuse("a TensorFlow Lite model");
   if (start.starts_with("version https://git-lfs")) throw refuse("a Git LFS pointer, not the file itself");
   if (start.starts_with("<!DOCTYPE") || start.starts_with("<!doctype") || start.starts_with("<html"))
     throw refuse("a web page (a download that was refused?)");

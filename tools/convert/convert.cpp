@@ -38,7 +38,7 @@ void hash_file(const ByteSource& source, weights::Sha256Stream& hash, Progress& 
   }
 }
 
-void check_values(const std::string& file, const NetworkTensor& tensor, std::uint64_t first,
+void check_values(const std::string& source, const NetworkTensor& tensor, std::uint64_t first,
                   std::span<const float> values) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const bool finite = std::isfinite(values[i]);
@@ -47,7 +47,7 @@ void check_values(const std::string& file, const NetworkTensor& tensor, std::uin
     std::snprintf(found, sizeof found, "%g at element %llu", static_cast<double>(values[i]),
                   static_cast<unsigned long long>(first + i));
     throw Error(ErrorCode::corrupt,
-                file + ": tensor \"" + shown(tensor.entry->name) + "\" holds " + found +
+                source + " holds " + found +
                     (finite ? ", expected variances of at least 0" : ", expected finite values"));
   }
 }
@@ -55,10 +55,11 @@ void check_values(const std::string& file, const NetworkTensor& tensor, std::uin
 void write_tensors(Checkpoint& checkpoint, const std::vector<NetworkTensor>& tensors,
                    weights::AfwWriter& writer, Progress& progress) {
   for (const NetworkTensor& tensor : tensors) {
+    const std::string source = checkpoint.name() + ": tensor \"" + shown(tensor.entry->name) + '"';
     std::uint64_t done = 0;
     checkpoint.read(*tensor.entry, [&](std::span<const float> values) {
-      check_values(checkpoint.name(), tensor, done, values);
-      writer.append(values);
+      check_values(source, tensor, done, values);
+      writer.append(values, source);
       done += values.size();
       progress.add(values.size() * sizeof(float));
     });
@@ -88,13 +89,15 @@ Conversion convert_embedder(const std::filesystem::path& checkpoint_path, const 
   const FileSource source(checkpoint_path);
   const std::unique_ptr<Checkpoint> checkpoint = open_checkpoint(source);
   const Network network = find_network(*checkpoint);
+  constexpr const char* kWrongOrder = "the wrong one gives plausible but worse embeddings";
   if (!options.color && !network.color)
     throw Error(
         ErrorCode::invalid_argument,
-        source.name() +
-            ": its tensor names have no prefix, so they do not tell the colour order; give --color bgr (as "
-            "the released AdaFace .ckpt files) or --color rgb (as CVLFace): the wrong one gives plausible "
-            "but worse embeddings");
+        source.name() + ": its tensor names " +
+            (network.prefix.empty() ? "have no prefix" : "begin with \"" + shown(network.prefix) + '"') +
+            ", so they do not tell the colour order; give --color bgr (as the released AdaFace .ckpt "
+            "files) or --color rgb (as CVLFace): " +
+            kWrongOrder);
   const weights::ColorOrder color = options.color ? *options.color : *network.color;
 
   Progress progress(options, source.size() + bytes_of(network.tensors));
@@ -103,8 +106,18 @@ Conversion convert_embedder(const std::filesystem::path& checkpoint_path, const 
   weights::Sha256Stream hash;
   hash_file(source, hash, progress);
   writer.commit(hash.finish());
-  return {network.architecture, color, options.color ? "--color" : network.layout, network.tensors.size(),
-          parameters_of(network.tensors)};
+  Conversion done;
+  done.architecture = network.architecture;
+  done.color = color;
+  done.color_origin = options.color ? "--color" : network.layout;
+  if (!network.published_prefix) done.prefix = network.prefix;
+  if (network.color && color != *network.color)
+    done.warning = source.name() + ": --color " + std::string(weights::to_string(color)) +
+                   " contradicts the " + network.layout + " of its tensor names, which is " +
+                   std::string(weights::to_string(*network.color)) + "; " + kWrongOrder;
+  done.tensors = network.tensors.size();
+  done.parameters = parameters_of(network.tensors);
+  return done;
 }
 
 Conversion convert_mtcnn(const std::array<std::filesystem::path, 3>& files,
@@ -114,7 +127,10 @@ Conversion convert_mtcnn(const std::array<std::filesystem::path, 3>& files,
   std::vector<std::unique_ptr<Checkpoint>> checkpoints;
   std::vector<std::vector<NetworkTensor>> parts;
   std::uint64_t total = 0;
-  Conversion result{weights::Architecture::mtcnn, weights::ColorOrder::rgb, "published MTCNN", 0, 0};
+  Conversion result;
+  result.architecture = weights::Architecture::mtcnn;
+  result.color = weights::ColorOrder::rgb;
+  result.color_origin = "published MTCNN";
   for (std::size_t i = 0; i < files.size(); ++i) {
     sources.push_back(std::make_unique<FileSource>(files[i]));
     checkpoints.push_back(open_checkpoint(*sources.back()));

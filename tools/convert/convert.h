@@ -23,8 +23,10 @@ struct Conversion {
   weights::Architecture architecture;
   weights::ColorOrder color;
   std::string color_origin;  // "released layout", "--color"
-  std::size_t tensors;
-  std::uint64_t parameters;  // without running statistics, as networks are counted
+  std::string prefix;        // of the tensors' names, where it is not that of a published layout
+  std::string warning;       // "" or what the user should know
+  std::size_t tensors = 0;
+  std::uint64_t parameters = 0;  // without running statistics, as networks are counted
 };
 
 // Writes `output` whole or not at all. Throws as open_checkpoint and find_network; invalid_argument when the

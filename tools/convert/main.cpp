@@ -95,12 +95,15 @@ int convert(const Arguments& arguments) {
                                            arguments.output, options)
                : checkpoint::convert_embedder(arguments.inputs[0], arguments.output, options);
   }
-  if (!arguments.quiet)
-    std::printf("%s: %s, %zu tensors, %s parameters, expects %s pixels (%s)\n",
-                io::printable(arguments.output).c_str(),
-                std::string(weights::to_string(done.architecture)).c_str(), done.tensors,
-                checkpoint::grouped(done.parameters).c_str(),
-                done.color == weights::ColorOrder::bgr ? "BGR" : "RGB", done.color_origin.c_str());
+  if (arguments.quiet) return 0;
+  if (!done.warning.empty()) std::fprintf(stderr, "warning: %s\n", done.warning.c_str());
+  const std::string prefix =
+      done.prefix.empty() ? "" : ", found after \"" + checkpoint::shown(done.prefix) + '"';
+  std::printf("%s: %s, %zu tensors%s, %s parameters, expects %s pixels (%s)\n",
+              io::printable(arguments.output).c_str(),
+              std::string(weights::to_string(done.architecture)).c_str(), done.tensors, prefix.c_str(),
+              checkpoint::grouped(done.parameters).c_str(),
+              done.color == weights::ColorOrder::bgr ? "BGR" : "RGB", done.color_origin.c_str());
   return 0;
 }
 
@@ -136,10 +139,11 @@ int main(int argc, char** argv) {
   app.add_option("CHECKPOINT", arguments.inputs,
                  "the file to convert; with --mtcnn: pnet.npy rnet.npy onet.npy")
       ->required();
-  app.add_option("-o,--output", arguments.output, "the .afw file to write")->type_name("FILE.afw");
-  app.add_option("--color", arguments.color,
-                 "channel order the network was trained on; the default is what the layout tells (released "
-                 "AdaFace files: bgr, CVLFace files: rgb)")
+  add_output_file(app, "-o,--output", arguments.output, "the .afw file to write")->type_name("FILE.afw");
+  app.add_option(
+         "--color", arguments.color,
+         "channel order the network was trained on; the default is what the layout tells (released "
+         "AdaFace files: bgr, CVLFace files: rgb), and needed where tensor names have another prefix or none")
       ->check(CLI::IsMember({"bgr", "rgb"}))
       ->type_name("ORDER");
   app.add_option("--dtype", arguments.dtype, "storage of convolution and linear weights (default f32)")

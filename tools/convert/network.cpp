@@ -19,21 +19,19 @@ using weights::ColorOrder;
 struct Layout {
   std::string_view prefix;
   std::string_view name;
-  std::optional<ColorOrder> color;
+  ColorOrder color;
 };
-// Longer prefixes first: "model.net." begins with "model." too.
 constexpr Layout kLayouts[] = {{"model.net.", "CVLFace layout", ColorOrder::rgb},
                                {"model.", "released layout", ColorOrder::bgr},
-                               {"net.", "CVLFace layout", ColorOrder::rgb},
-                               {"", "bare names", std::nullopt}};
+                               {"net.", "CVLFace layout", ColorOrder::rgb}};
+constexpr std::string_view kParts[] = {"input_layer.", "body.", "output_layer."};
+// What DataParallel and torch.compile put into names, whatever they wrap.
+constexpr std::string_view kWrappers[] = {"module.", "_orig_mod."};
 
-bool in_network(std::string_view name) {
-  return name.starts_with("input_layer.") || name.starts_with("body.") || name.starts_with("output_layer.");
-}
-
-// Not part of the network, wherever they stand.
-bool skipped(std::string_view name) {
-  return name.starts_with("head.") || name.ends_with("num_batches_tracked");
+// Not part of the network, before its prefix or after it.
+bool skipped(std::string_view name, std::string_view prefix) {
+  if (name.starts_with("head.") || name.ends_with("num_batches_tracked")) return true;
+  return name.starts_with(prefix) && name.substr(prefix.size()).starts_with("head.");
 }
 
 std::vector<std::string_view> state_names(const Checkpoint& checkpoint) {
@@ -44,25 +42,59 @@ std::vector<std::string_view> state_names(const Checkpoint& checkpoint) {
   return names;
 }
 
-const Layout& find_layout(const Checkpoint& checkpoint, const std::vector<std::string_view>& names) {
-  const Layout* found = nullptr;
+// Null where the names do not tell, wrapped or not.
+const Layout* find_layout(std::string prefix) {
+  for (std::string_view wrapper : kWrappers)
+    for (std::size_t at = 0; (at = prefix.find(wrapper, at)) != std::string::npos;)
+      if (at == 0 || prefix[at - 1] == '.')
+        prefix.erase(at, wrapper.size());
+      else
+        ++at;
   for (const Layout& layout : kLayouts)
-    for (std::string_view name : names) {
-      if (!name.starts_with(layout.prefix) || !in_network(name.substr(layout.prefix.size()))) continue;
-      if (found)
-        throw Error(ErrorCode::unsupported, checkpoint.name() + ": holds two networks, under \"" +
-                                                std::string(found->prefix) + "\" and \"" +
-                                                std::string(layout.prefix) + "\", expected one");
-      found = &layout;
-      break;
+    if (prefix == layout.prefix) return &layout;
+  return nullptr;
+}
+
+// Under which prefixes parts of a network stand: bit i of a value is kParts[i].
+std::map<std::string_view, unsigned> prefixes(const std::vector<std::string_view>& names) {
+  std::map<std::string_view, unsigned> found;
+  for (const std::string_view name : names) {
+    unsigned part = 0;  // a bit
+    std::size_t at = 0;
+    for (std::size_t end = 0; part == 0 && end != std::string_view::npos; at = end + 1) {
+      for (std::size_t i = 0; i < std::size(kParts); ++i)
+        if (name.substr(at).starts_with(kParts[i])) part = 1u << i;
+      if (part != 0) break;
+      end = name.find('.', at);
     }
-  if (found) return *found;
-  std::string first = names.empty() ? "no tensors at all" : "it begins with \"" + shown(names[0]) + "\"";
-  throw Error(
-      ErrorCode::unsupported,
-      checkpoint.name() + ": no IR network in it (" + first +
-          "), expected tensors such as \"input_layer.0.weight\", bare or after \"model.\", \"net.\" or "
-          "\"model.net.\"");
+    if (part != 0) found[name.substr(0, at)] |= part;
+  }
+  return found;
+}
+
+// That of the known layouts, or else the one under which all parts of a network stand.
+std::string_view find_prefix(const Checkpoint& checkpoint, const std::vector<std::string_view>& names) {
+  constexpr unsigned kAll = (1u << std::size(kParts)) - 1;
+  const std::map<std::string_view, unsigned> found = prefixes(names);
+  std::vector<std::string_view> known, complete, any;
+  for (const auto& [prefix, parts] : found) {
+    if (prefix.empty() || find_layout(std::string(prefix))) known.push_back(prefix);
+    if (parts == kAll) complete.push_back(prefix);
+    any.push_back(prefix);
+  }
+  const auto& best = !known.empty() ? known : !complete.empty() ? complete : any;
+  if (best.empty()) {
+    const std::string first =
+        names.empty() ? "no tensors at all" : "it begins with \"" + shown(names[0]) + "\"";
+    throw Error(ErrorCode::unsupported,
+                checkpoint.name() + ": no IR network in it (" + first +
+                    "), expected tensors such as \"input_layer.0.weight\", bare or after a common prefix");
+  }
+  if (best.size() > 1)
+    throw Error(ErrorCode::unsupported, checkpoint.name() + ": holds two networks, under \"" +
+                                            shown(best[0]) + "\" and \"" + shown(best[1]) +
+                                            "\", expected one");
+  return best[0];
 }
 
 std::string known_networks() {
@@ -149,25 +181,46 @@ std::vector<NetworkTensor> match(const Checkpoint& checkpoint, const std::vector
   return found;
 }
 
+// The rows of one net; their sources begin with its name and a slash.
+std::vector<weights::TensorRow> mtcnn_rows(const std::string& net) {
+  std::vector<weights::TensorRow> rows = weights::tensor_table(Architecture::mtcnn);
+  std::erase_if(rows, [&](const weights::TensorRow& row) { return !row.source.starts_with(net + "/"); });
+  return rows;
+}
+
+bool is_mtcnn_part(const std::vector<std::string_view>& names, const std::string& net) {
+  const std::vector<weights::TensorRow> rows = mtcnn_rows(net);
+  const std::unordered_set<std::string_view> present(names.begin(), names.end());
+  return present.size() == rows.size() &&
+         std::all_of(rows.begin(), rows.end(), [&](const weights::TensorRow& row) {
+           return present.contains(std::string_view(row.source).substr(net.size() + 1));
+         });
+}
+
 }  // namespace
 
 Network find_network(const Checkpoint& checkpoint) {
   const std::vector<std::string_view> names = state_names(checkpoint);
-  const Layout& layout = find_layout(checkpoint, names);
-  Network network{infer_architecture(checkpoint, names, layout.prefix),
-                  std::string(layout.prefix),
-                  std::string(layout.name),
-                  layout.color,
+  for (const char* net : {"pnet", "rnet", "onet"})
+    if (is_mtcnn_part(names, net))
+      throw Error(ErrorCode::unsupported, checkpoint.name() + ": is MTCNN's " + net +
+                                              ", one of three files: use --mtcnn pnet.npy rnet.npy onet.npy");
+  const std::string prefix(find_prefix(checkpoint, names));
+  const Layout* layout = find_layout(prefix);
+  Network network{infer_architecture(checkpoint, names, prefix),
+                  prefix,
+                  layout ? std::string(layout->name) : "no known layout",
+                  layout ? std::optional(layout->color) : std::nullopt,
+                  layout && layout->prefix == prefix,
                   {}};
-  network.tensors = match(checkpoint, weights::tensor_table(network.architecture), 0, network.prefix,
-                          weights::to_string(network.architecture), skipped);
+  network.tensors = match(checkpoint, weights::tensor_table(network.architecture), 0, prefix,
+                          weights::to_string(network.architecture),
+                          [&](std::string_view name) { return skipped(name, prefix); });
   return network;
 }
 
 std::vector<NetworkTensor> find_mtcnn_part(const Checkpoint& checkpoint, const std::string& net) {
-  std::vector<weights::TensorRow> rows = weights::tensor_table(Architecture::mtcnn);
-  std::erase_if(rows, [&](const weights::TensorRow& row) { return !row.source.starts_with(net + "/"); });
-  return match(checkpoint, rows, net.size() + 1, "", "MTCNN's " + net,
+  return match(checkpoint, mtcnn_rows(net), net.size() + 1, "", "MTCNN's " + net,
                [](std::string_view) { return false; });
 }
 

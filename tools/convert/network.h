@@ -18,15 +18,16 @@ struct NetworkTensor {
 
 struct Network {
   weights::Architecture architecture;
-  std::string prefix;                        // "model.", "net.", "model.net." or ""
-  std::string layout;                        // "released layout", "CVLFace layout", "bare names"
-  std::optional<weights::ColorOrder> color;  // nullopt: bare names do not tell
+  std::string prefix;                        // before the names of the tensor table; any
+  std::string layout;                        // "released layout", "CVLFace layout", "no known layout"
+  std::optional<weights::ColorOrder> color;  // nullopt: the names do not tell
+  bool published_prefix;                     // exactly that of the layout
   std::vector<NetworkTensor> tensors;        // in the order of tensor_table(architecture)
 };
 
 // Checks that the checkpoint holds exactly one known network: every tensor there, of the right shape and of
-// a floating type, and none beside them. Skips head.* and num_batches_tracked. Throws corrupt or unsupported,
-// naming the tensor, what was found and what was expected.
+// a floating type, and none beside them after the prefix. Skips head.* and num_batches_tracked. Throws
+// corrupt or unsupported, naming the tensor, what was found and what was expected.
 Network find_network(const Checkpoint& checkpoint);
 
 // The tensors of P-, R- and O-Net from their three files, in the order of tensor_table(mtcnn).

@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
             !text.empty() && text.size() <= 18 && text.find_first_not_of("0123456789") == std::string::npos;
         return fits ? "" : text + " is no integer from 0 to 10^18 - 1";
       });
-  app.add_option("OUT.ckpt", output, "the file to write")->required();
+  adaface::add_output_file(app, "OUT.ckpt", output, "the file to write")->required();
   app.failure_message(adaface::usage_failure);
   try {
     app.parse(argc, argv);

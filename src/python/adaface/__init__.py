@@ -36,7 +36,7 @@ RuntimeError where the engine was made by its parent. Weights may be loaded befo
 cannot be pickled; results and WeightsInfo can. CUDA does not outlive a fork: no child uses it whose parent has
 made an engine on a device or called cuda_devices().
 """
-from ._adaface import __version__, available_cpus as _available_cpus
+from ._adaface import __version__, available_cpus as _available_cpus, build_info as _build_info
 from .devices import DeviceInfo, cuda_devices
 from .engine import Engine
 from .errors import (CancelledError, CorruptError, Error, FileError, InternalError, InvalidArgumentError,
@@ -52,10 +52,19 @@ def available_cpus() -> int:
     return _available_cpus()
 
 
+def build_info() -> dict[str, str]:
+    """How the package was built and what it found here, for reports of errors.
+
+    "version", "compiler", "onednn" (built against, loaded), "kernels" (those that this CPU gets), "bfloat16",
+    "channels in a block", "cuda" (the devices, or why there are none).
+    """
+    return dict(line.split(': ', 1) for line in _build_info().splitlines())
+
+
 __all__ = [
     'CROP_SIZE', 'CancelledError', 'CorruptError', 'Detector', 'DeviceInfo', 'EMBEDDING_SIZE',
     'EmbeddedFace', 'Embedder', 'Embedding', 'Embeddings', 'Engine', 'Error', 'Face', 'FileError',
     'InternalError', 'InvalidArgumentError', 'LimitError', 'NotFoundError', 'OutOfMemoryError', 'TensorInfo',
     'UnsupportedError', 'Weights', 'WeightsInfo', '__version__', 'align_face', 'available_cpus',
-    'cuda_devices', 'decode_image', 'info', 'read_image', 'similarity', 'write_image',
+    'build_info', 'cuda_devices', 'decode_image', 'info', 'read_image', 'similarity', 'write_image',
 ]

@@ -50,6 +50,9 @@ class Engine:
         self.embedder = Embedder(model, threads=threads, precision=precision, plan=plan,
                                  device=device)
 
+    def __repr__(self) -> str:
+        return f'Engine({self.embedder!r}, {self.detector!r}, mode={self._mode!r}, faces={self._faces!r})'
+
     def detect(self, image: Image, *, bgr: bool = False) -> list[Face]:
         """The faces of an image in descending score; none is an empty list.
 

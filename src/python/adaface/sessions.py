@@ -76,11 +76,15 @@ class Detector:
                  pyramid_factor: float = 0.85, score_thresholds: Three = (0.6, 0.7, 0.9),
                  overlap_thresholds: Three = (0.7, 0.7, 0.7), threads: int = 0,
                  device: str = 'cpu') -> None:
+        self._weights, self._mode, self._device = loaded(weights), mode, device
         self._session = _adaface.Detector(
-            loaded(weights)._weights, mode, float(min_face), float(pyramid_factor),
+            self._weights._weights, mode, float(min_face), float(pyramid_factor),
             _three('score_thresholds', score_thresholds), _three('overlap_thresholds', overlap_thresholds),
             operator.index(threads), device)
         self._turn = _Turn('Detector')
+
+    def __repr__(self) -> str:
+        return f'Detector({self._weights!r}, mode={self._mode!r}, device={self._device!r})'
 
     def detect(self, image: Image, *, faces: FaceSelection = 'all', bgr: bool = False) -> list[Face]:
         """The faces of an image in descending score; none is an empty list.
@@ -115,9 +119,14 @@ class Embedder:
 
     def __init__(self, weights: WeightsOrPath, *, threads: int = 0, precision: Precision = 'f32',
                  plan: PlanKind = 'fast', device: str = 'cpu') -> None:
-        self._session = _adaface.Embedder(loaded(weights)._weights, operator.index(threads), precision, plan,
+        self._weights, self._precision, self._plan, self._device = loaded(weights), precision, plan, device
+        self._session = _adaface.Embedder(self._weights._weights, operator.index(threads), precision, plan,
                                           device)
         self._turn = _Turn('Embedder')
+
+    def __repr__(self) -> str:
+        return (f'Embedder({self._weights!r}, precision={self._precision!r}, plan={self._plan!r}, '
+                f'device={self._device!r})')
 
     def prepare(self) -> None:
         """Transforms all weights of a fast plan at once: later embeddings take their steady time and no new
