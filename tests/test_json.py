@@ -112,6 +112,13 @@ try:
     run('info', scratch / 'model.afw')
     run('info', scratch / 'model.afw', '--verify', '--tensors')
     run('bench', '--repetitions', 1)
+    earlier = scratch / 'earlier.json'
+    earlier.write_bytes(subprocess.run([adaface, 'bench', '--layers', '--repetitions', '1', '--json', '--quiet'],
+                                       check=True, stdout=subprocess.PIPE).stdout)
+    run('bench', '--layers', '--repetitions', 1, '--against', earlier)
+    earlier.write_bytes(subprocess.run([adaface, 'bench', '--repetitions', '1', '--json', '--quiet'],
+                                       check=True, stdout=subprocess.PIPE).stdout)
+    run('bench', '--repetitions', 1, '--against', earlier)
     run('bench', '--layers', '--repetitions', 1)
     run('bench', '--layers', '--repetitions', 5)
     mtcnn = shared / 'weights/mtcnn'
@@ -142,7 +149,7 @@ try:
             run('find', ada, none, missing, '--gallery', gallery, '--top', 2, code=1)
             run('gallery list', gallery)
             run('gallery verify', gallery, '--duplicates-above', -1)
-            subprocess.run([adaface, 'gallery', 'export', gallery, '--jsonl', scratch / 'faces.jsonl'], **quiet)
+            run('gallery export', gallery, '--jsonl', scratch / 'faces.jsonl')
             run('gallery import', other, scratch / 'faces.jsonl', missing, code=1)
             run('gallery remove', gallery, 'ada')
             # Everything has run: what no program printed is documented in vain.
