@@ -1,4 +1,4 @@
-// Numbers as a device stores them, on their way to it and back.
+// Numbers as a device stores them.
 #pragma once
 
 #include <algorithm>
@@ -6,15 +6,29 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <random>
 #include <vector>
 
 #include "kernels/cuda/cuda.h"
 #include "src/nn/cuda_device.h"
+#include "tests/cuda_memory.h"
 
 namespace adaface::testing {
 
 inline void ok(kernels::cuda::Status status) {
   nn::cuda::check(status, "test");
+}
+
+inline std::size_t size(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+// From -1 to 1.
+inline std::vector<float> numbers(std::size_t count, std::mt19937& random) {
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<float> values(count);
+  for (float& value : values) value = uniform(random);
+  return values;
 }
 
 struct Stored {
@@ -52,22 +66,6 @@ inline float tf32(float value) {
 // Half a unit in the last place of what is stored, relative.
 inline double rounding(kernels::cuda::Storage storage) {
   return storage == kernels::cuda::Storage::bf16 ? 0x1p-8 : 0x1p-11;
-}
-
-template <typename T>
-nn::cuda::DeviceMemory on_device(nn::cuda::Stream& stream, const std::vector<T>& values) {
-  nn::cuda::DeviceMemory memory(values.size() * sizeof(T), "test");
-  stream.upload(memory.data(), values.data(), memory.bytes());
-  return memory;
-}
-
-// Waits for the stream.
-template <typename T>
-std::vector<T> from_device(nn::cuda::Stream& stream, const nn::cuda::DeviceMemory& memory) {
-  std::vector<T> values(memory.bytes() / sizeof(T));
-  stream.download(values.data(), memory.data(), memory.bytes());
-  stream.synchronize("test");
-  return values;
 }
 
 }  // namespace adaface::testing

@@ -11,7 +11,8 @@
 #include "src/nn/cuda_device.h"
 #include "src/weights_state.h"
 #include "tests/cuda_main.h"
-#include "tests/cuda_pictures.h"
+#include "tests/cuda_memory.h"
+#include "tests/noise.h"
 #include "tests/golden.h"
 #include "tests/published_detector.h"
 #include "tests/synthetic_weights.h"
@@ -25,6 +26,8 @@ using namespace adaface;
 using namespace adaface::testing;
 using adaface::nn::cuda::DeviceMemory;
 using nlohmann::json;
+
+constexpr unsigned kSeed = 20261125;
 
 const Device kCuda{DeviceKind::cuda, 0};
 

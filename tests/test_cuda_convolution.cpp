@@ -19,10 +19,6 @@ using adaface::nn::cuda::Stream;
 
 constexpr unsigned kSeed = 20261125;
 
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 // A convolution of random numbers, on the device and in double.
 struct Problem {
   Convolution c;
@@ -64,29 +60,23 @@ Problem problem(Storage storage, int images, int channels, int side, int out_cha
 // The greatest error of an output, in units of what rounding allows it.
 double worst_error(Problem p, const ConvolutionTile& tile, unsigned seed) {
   std::mt19937 random(seed);
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  const auto numbers = [&](std::size_t count) {
-    std::vector<float> values(count);
-    for (float& value : values) value = uniform(random);
-    return values;
-  };
   Convolution& c = p.c;
   const int taps = c.kernel * c.kernel;
   const std::size_t in_pixels = size(p.images * c.height * c.width),
                     out_pixels = size(p.images * c.out_height * c.out_width);
-  std::vector<float> plain = numbers(in_pixels * size(c.channels));
+  std::vector<float> plain = numbers(in_pixels * size(c.channels), random);
   for (std::size_t i = 0; i < plain.size(); ++i)
     if (static_cast<int>(i) % c.channels >= p.channels_in_file) plain[i] = 0;
   // As a layer stores it: the tensor cores read no more of a float32.
   if (c.storage == Storage::f32)
     for (float& value : plain) value = tf32(value);
   const Stored src = store(c.storage, plain);
-  const std::vector<float> rows = numbers(size(c.out_channels * p.channels_in_file * taps));
-  const std::vector<float> bias = numbers(size(c.out_channels) * (c.border_bias ? 9 : 1));
-  const std::vector<float> slope = numbers(size(c.out_channels));
+  const std::vector<float> rows = numbers(size(c.out_channels * p.channels_in_file * taps), random);
+  const std::vector<float> bias = numbers(size(c.out_channels) * (c.border_bias ? 9 : 1), random);
+  const std::vector<float> slope = numbers(size(c.out_channels), random);
   const int residual_side = (c.out_height - 1) * p.residual_stride + 1;
   const Stored residual =
-      store(c.storage, numbers(size(p.images * residual_side * residual_side * c.out_channels)));
+      store(c.storage, numbers(size(p.images * residual_side * residual_side * c.out_channels), random));
 
   Stream stream;
   const DeviceMemory d_src = on_device(stream, src.bytes), d_rows = on_device(stream, rows),
@@ -118,8 +108,8 @@ double worst_error(Problem p, const ConvolutionTile& tile, unsigned seed) {
                            .partials = partials.as<float>(),
                            .counters = counters.as<unsigned>()};
   ok(convolve(c, tile, run, stream.get()));
-  const std::vector<std::byte> result = from_device<std::byte>(stream, dst);
-  const std::vector<unsigned> left = from_device<unsigned>(stream, counters);
+  const std::vector<std::byte> result = fetch<std::byte>(stream, dst);
+  const std::vector<unsigned> left = fetch<unsigned>(stream, counters);
   CHECK(std::ranges::all_of(left, [](unsigned counter) { return counter == 0; }));
 
   const Stored weights_as_stored = store(c.storage, rows);

@@ -16,7 +16,8 @@
 #include "src/image/resize.h"
 #include "src/nn/cuda_device.h"
 #include "tests/cuda_main.h"
-#include "tests/cuda_pictures.h"
+#include "tests/cuda_memory.h"
+#include "tests/noise.h"
 
 namespace {
 
@@ -25,6 +26,8 @@ using namespace adaface::testing;
 namespace device = adaface::kernels::cuda;
 using adaface::nn::cuda::DeviceMemory;
 using adaface::nn::cuda::Stream;
+
+constexpr unsigned kSeed = 20261125;
 
 std::size_t size(std::int64_t value) {
   return static_cast<std::size_t>(value);

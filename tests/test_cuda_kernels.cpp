@@ -21,17 +21,6 @@ using adaface::nn::cuda::Stream;
 constexpr unsigned kSeed = 20261127;
 constexpr std::array kStorages = {Storage::f16, Storage::bf16, Storage::f32};
 
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-std::vector<float> numbers(std::size_t count, std::mt19937& random) {
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  std::vector<float> values(count);
-  for (float& value : values) value = uniform(random);
-  return values;
-}
-
 // What a device stores for a value that it has computed: float32 is rounded for the tensor cores.
 double as_stored(Storage storage, float value) {
   if (storage == Storage::f32) return tf32(value);
@@ -62,8 +51,7 @@ TEST_CASE("l2_norm: directions and lengths of many vectors, of any length, and o
     const DeviceMemory src = on_device(stream, vectors);
     const DeviceMemory units(src.bytes(), "test"), norms(kCount * sizeof(float), "test");
     ok(l2_norm(src.as<float>(), kCount, length, units.as<float>(), norms.as<float>(), stream.get()));
-    const std::vector<float> unit = from_device<float>(stream, units),
-                             norm = from_device<float>(stream, norms);
+    const std::vector<float> unit = fetch<float>(stream, units), norm = fetch<float>(stream, norms);
     for (int v = 0; v < kCount; ++v) {
       CAPTURE(v);
       double square = 0;
@@ -92,7 +80,7 @@ TEST_CASE("normalise_pixels: every byte, either order of channels, zeros behind"
       Stream stream;
       const DeviceMemory src = on_device(stream, bytes), dst(kPixels * 16, "test");
       ok(normalise_pixels(src.as<std::uint8_t>(), kPixels, swapped, storage, dst.data(), stream.get()));
-      const std::vector<std::byte> got = from_device<std::byte>(stream, dst);
+      const std::vector<std::byte> got = fetch<std::byte>(stream, dst);
       int wrong = 0;
       for (int pixel = 0; pixel < kPixels; ++pixel)
         for (int c = 0; c < channels; ++c) {
@@ -116,7 +104,7 @@ TEST_CASE("interleave_planes: planes of several images become pixels, zeros behi
     const DeviceMemory src = on_device(stream, planes), dst(kImages * kPixels * 16, "test");
     ok(interleave_planes(src.as<float>(), kImages, kPlanes, kPixels, channels, storage, dst.data(),
                          stream.get()));
-    const std::vector<std::byte> got = from_device<std::byte>(stream, dst);
+    const std::vector<std::byte> got = fetch<std::byte>(stream, dst);
     int wrong = 0;
     for (int image = 0; image < kImages; ++image)
       for (int pixel = 0; pixel < kPixels; ++pixel)
@@ -169,10 +157,10 @@ TEST_CASE("squeeze-and-excite: gates, and the gated sum with a residual of any s
                        .residual_height = residual_side,
                        .residual_width = residual_side},
                       src.data(), gates.as<float>(), other.data(), dst.data(), stream.get()));
-      const std::vector<float> gate = from_device<float>(stream, gates);
-      const std::vector<unsigned> left = from_device<unsigned>(stream, counters);
+      const std::vector<float> gate = fetch<float>(stream, gates);
+      const std::vector<unsigned> left = fetch<unsigned>(stream, counters);
       CHECK(std::ranges::all_of(left, [](unsigned counter) { return counter == 0; }));
-      const std::vector<std::byte> got = from_device<std::byte>(stream, dst);
+      const std::vector<std::byte> got = fetch<std::byte>(stream, dst);
       double worst_gate = 0, worst_sum = 0;
       for (int image = 0; image < c.images; ++image) {
         const auto at = [&](int pixel, int k) { return size((image * pixels + pixel) * c.channels + k); };

@@ -1,15 +1,11 @@
-// What the tests of detection on a CUDA device have in common: pictures, and memory there and back.
+// Memory to a CUDA device and back, for tests.
 #pragma once
 
 #include <vector>
 
-#include "src/adaface.hpp"
 #include "src/nn/cuda_device.h"
-#include "tests/noise.h"
 
 namespace adaface::testing {
-
-inline constexpr unsigned kSeed = 20261125;
 
 template <typename T>
 nn::cuda::DeviceMemory on_device(nn::cuda::Stream& stream, const std::vector<T>& values) {
