@@ -289,6 +289,62 @@ TEST_CASE("no option loses a photograph whose file is the same, but for --prune"
                                (known / "dalia/dalia1.jpg").string() + ": no face; the file has changed\n");
 }
 
+TEST_CASE("a photograph that moves while the rules change moves") {
+  Fixture& f = fixture();
+  if (!f.can_detect()) return;
+  const fs::path known = f.directory("moved"), gallery = f.directory("moved-g") / "g";
+  const auto begin = [&] {
+    fs::remove_all(known);
+    for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(gallery.string() + suffix);
+    fs::create_directories(known / "ada");
+    fs::copy_file(picture("people/ada/ada1.jpg"), known / "ada/1.jpg");
+    fs::copy_file(picture("people/ada/ada2.jpg"), known / "ada/2.jpg");
+    fs::copy_file(picture("no_face.jpg"), known / "ada/empty.jpg");
+    REQUIRE(summary(enroll(known, gallery))["enrolled"] == 2);
+    fs::rename(known / "ada", known / "bob");
+  };
+  const auto people = [&] {
+    std::set<std::string> names;
+    for (const Json& line : lines(f.adaface({"gallery", "list", gallery.string(), "--json"}).out))
+      if (line["photographs"] != 0) names.insert(line["identity"].get<std::string>());
+    return names;
+  };
+  const std::set<std::string> bob = {"bob"};
+  // Refused under the new rules: kept, at the new place.
+  begin();
+  Json counts = summary(enroll(known, gallery, {"--min-norm", "1000"}));
+  CHECK(counts["kept"] == 2);
+  CHECK(counts["rejected"] == 1);
+  CHECK(counts["looked_again"] == 3);
+  CHECK(counts["vanished"].empty());
+  CHECK(people() == bob);
+  CHECK(!contains(contents(gallery), "/ada/"));
+  counts = summary(enroll(known, gallery));
+  CHECK(counts["unchanged"] == 2);
+  CHECK(counts["rejected"] == 1);
+  CHECK(counts["photographs"] == 2);
+  CHECK(people() == bob);
+
+  // Accepted: replaced, at the new place.
+  begin();
+  counts = summary(enroll(known, gallery, {"--faces", "largest"}));
+  CHECK(counts["replaced"] == 2);
+  CHECK(counts["looked_again"] == 3);
+  CHECK(counts["vanished"].empty());
+  CHECK(people() == bob);
+  CHECK_CONTAINS(contents(gallery), "faces=largest");
+  CHECK(!contains(contents(gallery), "faces=one"));
+  CHECK(summary(enroll(known, gallery, {"--faces", "largest"}))["unchanged"] == 2);
+
+  // Refused, with --prune: removed, at the old place too.
+  begin();
+  counts = summary(enroll(known, gallery, {"--min-norm", "1000", "--prune"}));
+  CHECK(counts["removed"] == 2);
+  CHECK(counts["pruned"] == 0);
+  CHECK(counts["photographs"] == 0);
+  CHECK(rows(contents(gallery)).size() == 1);
+}
+
 TEST_CASE("what was imported without its content's hash is kept too") {
   Fixture& f = fixture();
   if (!f.can_detect()) return;

@@ -146,22 +146,22 @@ class Writer {
  private:
   // False: another run has taken what this one was going to move; again without it.
   bool try_commit() {
-    if (std::ranges::all_of(person_, &Examined::stored)) return true;
+    const auto needs_nothing = [](const Examined& examined) {
+      return examined.stored && examined.moved_from.empty();
+    };
+    if (std::ranges::all_of(person_, needs_nothing)) return true;
     if (!gallery_) gallery_ = make_();
     Gallery::Transaction transaction(*gallery_);
     for (Examined& examined : person_) {
-      if (examined.stored) continue;
-      if (examined.moved_from.empty()) {
-        transaction.put(examined.photograph, examined.faces);
-        continue;
-      }
       try {
-        transaction.move(examined.moved_from, examined.photograph.path, examined.photograph.identity);
+        if (!examined.moved_from.empty())
+          transaction.move(examined.moved_from, examined.photograph.path, examined.photograph.identity);
       } catch (const Error& error) {
         if (error.code() != ErrorCode::not_found) throw;
-        examined.stored = true;
+        examined.moved_from.clear();
         return false;
       }
+      if (!examined.stored) transaction.put(examined.photograph, examined.faces);
     }
     transaction.commit();
     return true;

@@ -121,11 +121,13 @@ const Photograph* Known::find(const fs::path& path) const {
 const Photograph* Known::claim_moved(const Photograph& photograph) {
   const std::lock_guard lock(mutex_);
   const auto [begin, end] = by_hash_.equal_range(key(photograph.hash));
-  for (auto at = begin; at != end; ++at) {
-    const Photograph& candidate = photographs_[at->second];
-    if (candidate.rules == photograph.rules && is_gone(candidate.path) && claimed_.insert(at->second).second)
-      return &candidate;
-  }
+  for (const bool same_rules : {true, false})
+    for (auto at = begin; at != end; ++at) {
+      const Photograph& candidate = photographs_[at->second];
+      if ((candidate.rules == photograph.rules) == same_rules && is_gone(candidate.path) &&
+          claimed_.insert(at->second).second)
+        return &candidate;
+    }
   return nullptr;
 }
 
@@ -166,35 +168,28 @@ Examined Examiner::examine(const Input& input, const std::string& identity) {
   photograph.modified_ns = modified_ns(input.path);
   photograph.rules = rules_;
   const Photograph* before = known_.find(photograph.path);
+  if (!before) before = known_.claim_moved(photograph);
   if (before) {
-    result.action = Action::replaced;
+    if (before->path != photograph.path || before->identity != identity) result.moved_from = before->path;
     if (before->hash == photograph.hash && before->rules == rules_) {
       photograph.rejection = before->rejection;
-      result.stored = before->identity == identity;
+      result.stored = true;
       result.action = !photograph.rejection.empty() ? Action::rejected
-                      : result.stored               ? Action::unchanged
+                      : result.moved_from.empty()   ? Action::unchanged
                                                     : Action::moved;
-      if (!result.stored) result.moved_from = photograph.path;
       return result;
     }
     result.looked_again = is_same_file(*before, photograph);
-  } else if (const Photograph* moved = known_.claim_moved(photograph)) {
-    result.moved_from = moved->path;
-    photograph.rejection = moved->rejection;
-    result.action = photograph.rejection.empty() ? Action::moved : Action::rejected;
-    return result;
+    result.action = Action::replaced;
   }
   embed(decode_image(file, decode_options(options_), printable(input.path)), result);
-  if (before && before->rejection.empty() && result.action == Action::rejected)
-    keep_or_remove(*before, result);
+  if (before && before->rejection.empty() && result.action == Action::rejected) keep_or_remove(result);
   return result;
 }
 
-void Examiner::keep_or_remove(const Photograph& before, Examined& result) const {
+void Examiner::keep_or_remove(Examined& result) const {
   result.action = result.looked_again && !options_.prune ? Action::kept : Action::removed;
-  if (result.action == Action::removed) return;
-  result.stored = before.identity == result.photograph.identity;
-  if (!result.stored) result.moved_from = result.photograph.path;
+  result.stored = result.action == Action::kept;
 }
 
 void Examiner::embed(const Image& image, Examined& result) {

@@ -36,8 +36,8 @@ struct Examined {
   Action action = Action::enrolled;
   Photograph photograph;  // rejection: also where what is stored is kept
   std::vector<FaceRecord> faces;
-  std::filesystem::path moved_from;  // not empty: the gallery has it under this path
-  bool stored = false;               // the gallery holds exactly this already, or keeps what it has
+  std::filesystem::path moved_from;  // not empty: the gallery has it under this path, or another person
+  bool stored = false;               // but for that, the gallery holds this already, or keeps what it has
   bool looked_again = false;         // known, and the same file: only the rules are others
 };
 
@@ -48,8 +48,8 @@ class Known {
         const std::vector<Input>& inputs);
 
   const Photograph* find(const std::filesystem::path& path) const;
-  // A photograph of the same content, examined in the same way, whose file is gone; each is given out once.
-  // Thread-safe.
+  // A photograph of the same content whose file is gone, if possible one that was examined under the same
+  // rules; each is given out once. Thread-safe.
   const Photograph* claim_moved(const Photograph& photograph);
   // Those whose files are gone and that were not claimed, in byte order of the path.
   std::vector<std::filesystem::path> vanished() const;
@@ -80,7 +80,7 @@ class Examiner {
  private:
   void embed(const Image& image, Examined& result);
   // Of a photograph that gives no face, and of which the gallery has one.
-  void keep_or_remove(const Photograph& before, Examined& result) const;
+  void keep_or_remove(Examined& result) const;
 
   const EnrollOptions& options_;
   const std::string& rules_;
