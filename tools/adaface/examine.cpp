@@ -180,7 +180,7 @@ Examined Examiner::examine(const Input& input, const std::string& identity) {
       return result;
     }
     result.looked_again = is_same_file(*before, photograph);
-    result.action = Action::replaced;
+    if (before->rejection.empty()) result.action = Action::replaced;
   }
   embed(decode_image(file, decode_options(options_), printable(input.path)), result);
   if (before && before->rejection.empty() && result.action == Action::rejected) keep_or_remove(result);
