@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <map>
@@ -208,16 +209,38 @@ TEST_CASE("a second run looks only at what changed") {
   CHECK(again["enrolled"] == 1);  // refused until now
   CHECK(again["rejected"] == 1);
 
-  const auto reason = [&](std::vector<std::string> more) {
+  const auto alone = [&](std::vector<std::string> more) {
     const fs::path one = f.directory("one");
     fs::copy_file(picture("people/ada/ada1.jpg"), one / "ada1.jpg");
     const std::vector<Json> all = lines(enroll(one, f.directory("one-g") / "g", more).out);
     REQUIRE(all.size() == 2);
-    return all[0]["reason"].get<std::string>();
+    return all[0];
   };
-  CHECK(reason({"--min-face", "300"}) == "face of 89 px, expected at least 300 px (--min-face)");
-  CHECK_CONTAINS(reason({"--min-score", "1"}), "score 0.9998, expected at least 1 (--min-score)");
+  const auto reason = [&](std::vector<std::string> more) { return alone(more)["reason"].get<std::string>(); };
+  CHECK(reason({"--min-face", "300"}) == "face of 88 px, expected at least 300 px (--min-face)");
+  CHECK_CONTAINS(reason({"--min-score", "1"}), "score 0.9998");
+  CHECK_CONTAINS(reason({"--min-score", "1"}), ", expected at least 1 (--min-score)");
   CHECK_CONTAINS(reason({"--min-norm", "1000"}), "expected at least 1000 (--min-norm)");
+  // The least next to what is found: the reason tells them apart, and what was printed is accepted.
+  const Json found = alone({});
+  for (const std::string key : {"score", "norm"}) {
+    const float value = found[key].get<float>();
+    const auto text = [](float number) {
+      char digits[32];
+      return std::string(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
+    };
+    const std::string above = text(std::nextafter(value, 2 * value));
+    CHECK(reason({"--min-" + key, above}) ==
+          key + " " + text(value) + ", expected at least " + above + " (--min-" + key + ")");
+    CHECK(alone({"--min-" + key, text(value)})["action"] == "enrolled");
+  }
+  const Json& box = found["box"];
+  const double side =
+      std::min(box[2].get<double>() - box[0].get<double>(), box[3].get<double>() - box[1].get<double>()) + 1;
+  const std::string whole = std::to_string(static_cast<int>(side)),
+                    next = std::to_string(static_cast<int>(side) + 1);
+  CHECK(reason({"--min-face", next}) ==
+        "face of " + whole + " px, expected at least " + next + " px (--min-face)");
 }
 
 TEST_CASE("no option loses a photograph whose file is the same, but for --prune") {

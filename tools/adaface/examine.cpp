@@ -1,6 +1,8 @@
 #include "tools/adaface/examine.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <optional>
 
 #include "tools/adaface/gallery.h"
@@ -15,21 +17,16 @@ std::string key(const ContentHash& hash) {
   return {hash.begin(), hash.end()};
 }
 
-std::string pixels(double side) {
+// Shortest texts that read back as the same number: different numbers look different.
+template <typename T>
+std::string decimals(T value) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.0f px", side);
-  return text;
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
 std::string rejection(const char* what, const std::string& found, const std::string& least,
                       const char* option) {
   return std::string(what) + " " + found + ", expected at least " + least + " (" + option + ")";
-}
-
-std::string decimals(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g", value);
-  return text;
 }
 
 double side(const Face& face) {
@@ -47,14 +44,17 @@ std::optional<Face> choose(const std::vector<Face>& found, const EnrollOptions& 
   std::ranges::copy_if(found, std::back_inserter(faces),
                        [&](const Face& face) { return side(face) >= options.min_face; });
   if (faces.empty()) {
-    why = rejection("face of", pixels(side(*std::ranges::max_element(found, {}, side))),
-                    pixels(options.min_face), "--min-face");
+    // Rounded down: never to the least that would do.
+    const double largest = std::floor(side(*std::ranges::max_element(found, {}, side)));
+    why = rejection("face of", decimals(largest) + " px", decimals(options.min_face) + " px", "--min-face");
     return std::nullopt;
   }
   const float best = std::ranges::max_element(faces, {}, &Face::score)->score;
-  std::erase_if(faces, [&](const Face& face) { return face.score < options.min_score; });
+  // As a float: a score is accepted by the number that is printed for it.
+  const float min_score = static_cast<float>(options.min_score);
+  std::erase_if(faces, [&](const Face& face) { return face.score < min_score; });
   if (faces.empty()) {
-    why = rejection("score", decimals(best), decimals(options.min_score), "--min-score");
+    why = rejection("score", decimals(best), decimals(min_score), "--min-score");
     return std::nullopt;
   }
   if (faces.size() > 1 && options.faces == "one") {
@@ -198,9 +198,12 @@ void Examiner::embed(const Image& image, Examined& result) {
     const std::optional<Face> face = choose(found, options_, why);
     return face ? std::vector<Face>{*face} : std::vector<Face>();
   };
+  const float min_norm = static_cast<float>(options_.min_norm);
   for (const auto& [face, embedding] : engine_.analyze(image, chosen)) {
-    if (embedding.norm < options_.min_norm || !(embedding.norm > 0))
-      why = rejection("norm", decimals(embedding.norm), decimals(options_.min_norm), "--min-norm");
+    if (!(embedding.norm > 0))
+      why = "norm " + decimals(embedding.norm) + ", expected more than 0";
+    else if (embedding.norm < min_norm)
+      why = rejection("norm", decimals(embedding.norm), decimals(min_norm), "--min-norm");
     else
       result.faces.push_back({embedding, face.box, face.score});
   }
