@@ -92,9 +92,8 @@ void print_summary(const EnrollOptions& options, const Gallery* gallery, const T
     return;
   }
   print_list("Refused:", tally.rejected);
-  print_list("Refused by these rules, but kept in the gallery from other ones (--prune removes them):",
-             tally.kept);
-  print_list("Refused, and removed from the gallery:", tally.removed);
+  print_list("Kept although these rules refuse them (--prune removes them):", tally.kept);
+  print_list("Removed:", tally.removed);
   if (!tally.vanished.empty()) {
     std::printf("%s\n", options.prune ? "Gone, and removed from the gallery:"
                                       : "Gone, but still in the gallery (--prune removes them):");
@@ -103,14 +102,13 @@ void print_summary(const EnrollOptions& options, const Gallery* gallery, const T
   if (options.quiet) return;
   if (tally.looked_again > 0)
     std::printf("%zu looked at again: known under other rules\n", tally.looked_again);
-  if (tally.of(Action::kept) > 0)
-    std::printf("%zu kept: in the gallery under other rules, that these would refuse\n",
-                tally.of(Action::kept));
-  if (tally.of(Action::removed) > 0)
-    std::printf("%zu removed: in the gallery until now, and refused\n", tally.of(Action::removed));
-  std::printf("%zu enrolled, %zu replaced, %zu moved, %zu unchanged, %zu refused, %zu unreadable\n",
-              tally.of(Action::enrolled), tally.of(Action::replaced), tally.of(Action::moved),
-              tally.of(Action::unchanged), tally.of(Action::rejected), tally.failed.size());
+  // Every input is in one of these.
+  std::printf(
+      "%zu enrolled, %zu replaced, %zu moved, %zu unchanged, %zu kept, %zu removed, %zu refused, "
+      "%zu unreadable\n",
+      tally.of(Action::enrolled), tally.of(Action::replaced), tally.of(Action::moved),
+      tally.of(Action::unchanged), tally.of(Action::kept), tally.of(Action::removed),
+      tally.of(Action::rejected), tally.failed.size());
   std::printf("%s: %s, %s\n", printable(options.gallery).c_str(), people_text(people).c_str(),
               counted(photographs, "photograph").c_str());
 }
