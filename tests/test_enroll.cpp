@@ -417,6 +417,9 @@ TEST_CASE("what cannot be seen is not gone") {
   const fs::path none = f.directory("unmounted-none") / "g";
   CHECK(enroll(known, none).code == 1);
   CHECK(!fs::exists(none));
+  const Result text = f.adaface({"enroll", known.string(), "--gallery", none.string()});
+  CHECK_CONTAINS(text.out, "\n" + none.string() + ": not created, there was nothing to store\n");
+  CHECK(!contains(text.out, "0 people"));
 }
 
 TEST_CASE("whose photograph it is") {

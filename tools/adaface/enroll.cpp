@@ -109,7 +109,12 @@ void print_summary(const EnrollOptions& options, const Gallery* gallery, const T
       tally.of(Action::enrolled), tally.of(Action::replaced), tally.of(Action::moved),
       tally.of(Action::unchanged), tally.of(Action::kept), tally.of(Action::removed),
       tally.of(Action::rejected), tally.failed.size());
-  std::printf("%s: %s, %s\n", printable(options.gallery).c_str(), people_text(people).c_str(),
+  const std::string name = printable(options.gallery);
+  if (!gallery) {
+    std::printf("%s: not created, there was nothing to store\n", name.c_str());
+    return;
+  }
+  std::printf("%s: %s, %s\n", name.c_str(), people_text(people).c_str(),
               counted(photographs, "photograph").c_str());
 }
 
