@@ -249,8 +249,8 @@ void add_enroll(CLI::App& app, int& exit_code) {
       ->type_name("RULE");
   options->faces = "one";
   verb->add_flag("--prune", options->prune,
-                 "Remove photographs whose files are gone from DIR, and those that these rules refuse though "
-                 "others did not");
+                 "Remove both: photographs whose files are gone from DIR, and those that are otherwise kept "
+                 "although these rules refuse them");
   verb->add_option("--min-score", options->min_score, "Least score of the detector, 0 to 1")
       ->check(number_between(0, 1))
       ->type_name("S");
@@ -277,8 +277,9 @@ void add_enroll(CLI::App& app, int& exit_code) {
       "photographs are\n"
       "looked at again. One whose file is the same is never lost by that: where these rules refuse it, the "
       "gallery keeps\n"
-      "what it has, unless --prune is given. One whose file has changed is replaced, or removed where it "
-      "gives no face.");
+      "what it has. One whose file has changed is replaced, or removed where it gives no face that the rules "
+      "accept.\n"
+      "--prune removes both those that would be kept so and those whose files are gone.");
   verb->callback([options, &exit_code] { exit_code = run(*options); });
 }
 
