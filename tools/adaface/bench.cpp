@@ -1,9 +1,9 @@
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
 #include <optional>
 
+#include "src/quartile.h"
 #include "tools/adaface/bench_line.h"
 #include "tools/adaface/layer_table.h"
 #include "tools/adaface/options.h"
@@ -39,9 +39,7 @@ Timing measure(int repetitions, F&& f) {
     f();
     times.push_back(milliseconds(start));
   }
-  std::ranges::sort(times);
-  const auto quartile = [&](std::size_t quarters) { return times[times.size() * quarters / 4]; };
-  return {times.front(), quartile(1), quartile(2), quartile(3), times.back()};
+  return {quartile(times, 0), quartile(times, 1), quartile(times, 2), quartile(times, 3), quartile(times, 4)};
 }
 
 bool is_on_device(const Arguments& arguments) {
