@@ -157,6 +157,11 @@ TEST_CASE("what is wrong with a command line is named first") {
       {{"detect", "--foo", "x.jpg"}, "unexpected --foo: no such option"},
       {{"detect", "-\033[1m"}, "unexpected -?[1m: no such option"},
       {{"info", "a", "b"}, "unexpected b\n"},
+      {{"bench", "--foo"}, "unexpected --foo: no such option\n"},
+      {{"info", "a", "--foo"}, "unexpected --foo: no such option\n"},
+      {{"--json", "detect", "x"}, "unexpected --json, expected after the verb\n"},
+      {{"--foo", "detect", "x"}, "unexpected --foo: no such option\n"},
+      {{"--json"}, "unexpected --json: no such option\n"},
   };
   if (has_gallery())
     expected.insert(
@@ -164,6 +169,8 @@ TEST_CASE("what is wrong with a command line is named first") {
         {{{"enroll", "x"}, "expected --gallery FILE\n"},
          {{"gallery"}, "expected list, remove, export, import or verify\n  'adaface gallery --help'"},
          {{"gallery", "list"}, "expected GALLERY\n  'adaface gallery list --help'"},
+         {{"gallery", "list", "-x"}, "unexpected -x: " + there + "-x, or after --)\n"},
+         {{"gallery", "remove", "x", "-x"}, "unexpected -x: no such option\n"},
          {{"gallery", "burn", "x"}, "unexpected burn, expected list, remove, "}});
   for (const auto& [arguments, message] : expected) {
     const Result result = f.adaface(arguments);
@@ -854,6 +861,8 @@ TEST_CASE("bench refuses options of what it does not time") {
   refused({"--detector", "/nope"}, "--detector /nope: is for --image, ");
   refused({"--layers", "--detector", "/nope"}, "--detector /nope: is for --image, ");
   refused({"--faces", "best"}, "--faces");
+  for (const char* option : {"--image", "--against", "--model", "--detector"})
+    refused({option, ""}, std::string("error: ") + option + ": \"\": expected the name of ");
 }
 
 TEST_CASE("bench --against: ratios to an earlier run of the same, and to no other") {
