@@ -409,7 +409,7 @@ struct ProfileOptions {
   Precision precision = Precision::f32;  // of an embedding network, as EmbedderOptions have it
   PlanKind plan = PlanKind::fast;
   int threads = 0;       // inside the layers; 0 to 1024, 0: available_cpus()
-  int repetitions = 10;  // rounds, >= 1
+  int repetitions = 10;  // >= 1
   Device device{};       // cpu; any other is unsupported
 };
 

@@ -9,6 +9,7 @@
 #include "src/machine_limits.h"
 #include "src/mtcnn/timed_nets.h"
 #include "src/nn/open_mp.h"
+#include "src/quartile.h"
 #include "src/weights_state.h"
 
 namespace adaface {
@@ -24,13 +25,8 @@ struct Times {
   std::vector<double> all;
   void add(double ms) { all.push_back(ms); }
   double min() const { return *std::min_element(all.begin(), all.end()); }
-  // The time that `quarters` quarters of the runs stay below: 2 is the median.
-  double quartile(std::size_t quarters) {
-    const auto place = all.begin() + static_cast<std::ptrdiff_t>(all.size() * quarters / 4);
-    std::nth_element(all.begin(), place, all.end());
-    return *place;
-  }
-  double median() { return quartile(2); }
+  double quartile(int quarters) const { return adaface::quartile(all, quarters); }
+  double median() const { return quartile(2); }
 };
 
 [[noreturn]] void reject(const std::string& option, const std::string& value, const std::string& expected) {

@@ -157,6 +157,11 @@ TEST_CASE("what is wrong with a command line is named first") {
       {{"detect", "--foo", "x.jpg"}, "unexpected --foo: no such option"},
       {{"detect", "-\033[1m"}, "unexpected -?[1m: no such option"},
       {{"info", "a", "b"}, "unexpected b\n"},
+      {{"bench", "--foo"}, "unexpected --foo: no such option\n"},
+      {{"info", "a", "--foo"}, "unexpected --foo: no such option\n"},
+      {{"--json", "detect", "x"}, "unexpected --json, expected after the verb\n"},
+      {{"--foo", "detect", "x"}, "unexpected --foo: no such option\n"},
+      {{"--json"}, "unexpected --json: no such option\n"},
   };
   if (has_gallery())
     expected.insert(
@@ -164,6 +169,8 @@ TEST_CASE("what is wrong with a command line is named first") {
         {{{"enroll", "x"}, "expected --gallery FILE\n"},
          {{"gallery"}, "expected list, remove, export, import or verify\n  'adaface gallery --help'"},
          {{"gallery", "list"}, "expected GALLERY\n  'adaface gallery list --help'"},
+         {{"gallery", "list", "-x"}, "unexpected -x: " + there + "-x, or after --)\n"},
+         {{"gallery", "remove", "x", "-x"}, "unexpected -x: no such option\n"},
          {{"gallery", "burn", "x"}, "unexpected burn, expected list, remove, "}});
   for (const auto& [arguments, message] : expected) {
     const Result result = f.adaface(arguments);
@@ -737,10 +744,10 @@ TEST_CASE("bench prints every layer, the machine's limits and what the layers ad
   CHECK(table.code == 0);
   CHECK(table.err.empty());
   for (const char* part :
-       {"ir_18, batch 1, f32, fast plan, 1 thread, 1 round\n", "limits: ", " min ms median ms alone ms ",
+       {"ir_18, batch 1, f32, fast plan, 1 thread, 1 repetition\n", "limits: ", " min ms median ms alone ms ",
         "stem ", "stage4.unit01.conv2 ", "head ", "convolutions alone", "whole network", "the columns above"})
     CHECK_CONTAINS(table.out, part);
-  // One round does not say what lies between the layers.
+  // One repetition does not say what lies between the layers.
   const std::string::size_type between = table.out.find("between the layers: ");
   REQUIRE(between != std::string::npos);
   CHECK(table.out.substr(between, table.out.find('\n', between) - between).ends_with(" -"));
@@ -825,7 +832,8 @@ TEST_CASE("bench says what it timed, and where") {
   CHECK(context["caps"]["ADAFACE_MAX_ISA"] == "AVX2");
   CHECK(context["caps"].contains("ONEDNN_MAX_CPU_ISA"));
   const Result text = f.adaface(arguments);
-  CHECK_CONTAINS(text.out, "ir_18, batch 2, f32, small plan, 2 threads, 3 rounds: ");
+  CHECK_CONTAINS(text.out, "ir_18, batch 2, f32, small plan, 2 threads, 3 repetitions: ");
+  CHECK_CONTAINS(text.out, " crops a second\n");
   CHECK_CONTAINS(text.out, "adaface " + std::string(adaface::version()) + ", kernels ");
   if (!f.can_detect()) return;
   const Json detection = lines(f.adaface({"bench", "--image", picture("group.jpg"), "--repetitions", "1",
@@ -854,6 +862,8 @@ TEST_CASE("bench refuses options of what it does not time") {
   refused({"--detector", "/nope"}, "--detector /nope: is for --image, ");
   refused({"--layers", "--detector", "/nope"}, "--detector /nope: is for --image, ");
   refused({"--faces", "best"}, "--faces");
+  for (const char* option : {"--image", "--against", "--model", "--detector"})
+    refused({option, ""}, std::string("error: ") + option + ": \"\": expected the name of ");
 }
 
 TEST_CASE("bench --against: ratios to an earlier run of the same, and to no other") {
@@ -874,7 +884,7 @@ TEST_CASE("bench --against: ratios to an earlier run of the same, and to no othe
   const Result text = bench({"--against", whole});
   CHECK(text.code == 0);
   CHECK(text.err.empty());
-  CHECK_CONTAINS(text.out, "\nnew / old: ");
+  CHECK_CONTAINS(text.out, "\nnew / old (below 1 is faster): ");
   const Json before = Json::parse(old.out), now = Json::parse(bench({"--json", "--against", whole}).out);
   for (const char* key : {"min", "median"})
     CHECK(now["against"][key].get<double>() ==
@@ -921,6 +931,16 @@ TEST_CASE("bench --against: ratios to an earlier run of the same, and to no othe
   write(edited, other.dump());
   refused({"--against", edited}, "has no ms min");
 
+  // Of several runs that were appended the last one counts; without a context it has none to differ.
+  other = before;
+  other.erase("context");
+  other["ms"] = {{"min", 1e6}, {"median", 1e6}};
+  write(edited, old.out + other.dump() + "\n" + old_layers.out);
+  const Result appended = bench({"--json", "--against", edited});
+  CHECK(appended.code == 0);
+  CHECK(appended.err == "warning: --against " + edited + ": has no context\n");
+  CHECK(Json::parse(appended.out)["against"]["min"].get<double>() < 1e-2);
+
   other = before;
   other["context"]["cpu"] = "another";
   other["context"]["caps"]["ADAFACE_MAX_ISA"] = "avx2";
@@ -931,6 +951,56 @@ TEST_CASE("bench --against: ratios to an earlier run of the same, and to no othe
   CHECK_CONTAINS(warned.err, "edited.json: cpu was another, now ");
   CHECK_CONTAINS(warned.err, "edited.json: ADAFACE_MAX_ISA was avx2, now none\n");
   CHECK_CONTAINS(warned.err, "edited.json: repetitions was 9, now 1\n");
+}
+
+TEST_CASE("bench --against: whatever has to be alike is, and other pictures are named") {
+  Fixture& f = fixture();
+  const fs::path folder = f.directory("alike");
+  const std::string edited = folder / "edited.json", detector = folder / "mtcnn.afw",
+                    image = folder / "grey.png", same = folder / "same.png";
+  adaface::testing::write_weights(adaface::weights::Architecture::mtcnn, detector);
+  for (const std::string& file : {image, same}) adaface::write_image(file, adaface::Image(48, 36));
+  const auto bench = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), {"bench", "--repetitions", "1", "--threads", "1", "--json"});
+    return f.adaface(options);
+  };
+  const std::vector<std::string> detection = {"--image", image, "--detector", detector};
+  struct Run {
+    std::vector<std::string> options;
+    std::vector<const char*> alike;
+  };
+  for (const Run& run :
+       {Run{{"--net", "ir_18"}, {"net", "batch", "precision", "plan", "device", "threads"}},
+        Run{detection, {"device", "threads", "width", "height", "mode", "min_face", "faces"}},
+        Run{{"--layers", "--net", "onet"},
+            {"net", "batch", "precision", "plan", "device", "threads", "shape"}}}) {
+    const std::vector<Json> old = lines(bench(run.options).out);
+    REQUIRE(!old.empty());
+    std::vector<std::string> against = run.options;
+    against.insert(against.end(), {"--against", edited});
+    for (const char* key : run.alike) {
+      CAPTURE(key);
+      REQUIRE(old.front().contains(key));
+      std::string text;
+      for (Json line : old) {
+        if (line.contains(key)) line[key] = "another";
+        text += line.dump() + "\n";
+      }
+      write(edited, text);
+      const Result result = bench(against);
+      CHECK(result.code == 2);
+      CHECK(result.out.empty());
+      CHECK_CONTAINS(result.err, std::string("with ") + key + " another, this run has ");
+    }
+  }
+  write(edited, bench(detection).out);
+  const Result again = bench({"--image", image, "--detector", detector, "--against", edited});
+  CHECK(again.code == 0);
+  CHECK(again.err.empty());
+  CHECK(Json::parse(again.out)["against"]["median"].get<double>() > 0);
+  const Result renamed = bench({"--image", same, "--detector", detector, "--against", edited});
+  CHECK(renamed.code == 0);
+  CHECK(renamed.err == "warning: --against " + edited + ": image was " + image + ", now " + same + "\n");
 }
 
 TEST_CASE("caps of instruction sets: in any case, and a word about those that are none") {

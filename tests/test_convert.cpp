@@ -558,7 +558,8 @@ TEST_CASE("architecture from tensors, colour order from layout") {
 TEST_CASE("any prefix that all names have is taken, and wrappers hide no layout") {
   const auto ir_18 = weights::Architecture::ir_18;
   for (const std::string prefix :
-       {"module.", "backbone.", "encoder.face.", "_orig_mod.", "module.backbone.", "body_net."}) {
+       {"module.", "backbone.", "encoder.face.", "_orig_mod.", "module.backbone.", "body_net.", "a.body.",
+        "model.body.", "output_layer.input_layer.", "body.body."}) {
     INFO(prefix);
     EmptyNetwork net(ir_18, prefix);
     net.put(prefix + "head.kernel", {512, 16});
@@ -727,7 +728,8 @@ TEST_CASE("a whole network, from two formats, to the same payload; damage leaves
       "warning: " + ckpt.string() +
       ": --color rgb contradicts the released layout of its tensor names, which is bgr";
   CHECK_CONTAINS(said("-o " + afw.string() + " --color rgb"), contradiction);
-  CHECK(said("-q -o " + afw.string() + " --color rgb") == "");
+  CHECK_CONTAINS(said("-q -o " + afw.string() + " --color rgb"), contradiction);
+  CHECK(said("-q -o " + afw.string() + " --color bgr") == "");
   CHECK(said("-o " + afw.string() + " --color bgr").find("warning") == std::string::npos);
   // What a link points to is written, whether or not it is there; nothing is called "-".
   fs::remove(afw);
@@ -801,7 +803,8 @@ TEST_CASE("MTCNN's published weights") {
   CHECK_CONTAINS(error_of([&] {
                    convert_mtcnn({folder / "rnet.npy", folder / "pnet.npy", folder / "onet.npy"}, afw);
                  }),
-                 "rnet.npy: tensor \"features.conv1.weight\" is 28x3x3x3, expected 10x3x3x3");
+                 "rnet.npy is rnet, " + (folder / "pnet.npy").string() + " is pnet, " +
+                     (folder / "onet.npy").string() + " is onet; expected pnet, rnet and onet in this order");
   for (const std::string net : {"pnet", "rnet", "onet"})
     CHECK_CONTAINS(
         error_of([&] { convert_embedder(folder / (net + ".npy"), afw); }),

@@ -706,7 +706,8 @@ TEST_CASE("export and import, and the pickle of the Python pipeline") {
                       copy = (out / ("copy-" + format)).string();
     const Result exported = f.adaface({"gallery", "export", gallery.string(), "--" + format, file});
     REQUIRE(exported.code == 0);
-    CHECK(exported.out == file + ": 16 photographs, 16 faces\n");
+    const std::string counts = ": 16 photographs, 16 faces\n", beside = (out / "people.csv").string();
+    CHECK(exported.out == file + counts + (format == "npy" ? beside + counts : ""));
     const Result imported = f.adaface({"gallery", "import", copy, file, "--json"});
     CHECK(imported.code == 0);
     CHECK(Json::parse(imported.out)["faces"] == 16);
@@ -767,6 +768,7 @@ TEST_CASE("exports never replace the gallery or one another; a refused import le
   const std::string before = contents(gallery), g = gallery.string(), e = (out / "e").string();
   for (const std::vector<std::string>& targets :
        std::vector<std::vector<std::string>>{{"--npy", e + ".npy", "--csv", e + ".csv"},
+                                             {"--npy", e + ".dat", "--csv", e + ".dat.csv"},
                                              {"--csv", e, "--jsonl", e},
                                              {"--csv", g},
                                              {"--csv", g + "-wal"}}) {

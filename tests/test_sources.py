@@ -43,6 +43,15 @@ def without_notice(root):
                     yield f'{path.relative_to(root)}: <{header}> has no row in THIRD-PARTY.md'
 
 
+# Of each row that promises a text below, that there is one.
+def without_text(text):
+    sections = dict(re.findall(r'^## (.*)\n((?:(?!## ).*\n)*)', text, re.MULTILINE))
+    for line in text.splitlines():
+        row = re.match(r'\| \[([^\]]+)\].*\bbelow\b', line)
+        if row and '```' not in sections.get(row[1], ''):
+            yield f'THIRD-PARTY.md: {row[1]} has no section with the text that its row promises'
+
+
 def violations(root):
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob('*')):
@@ -102,7 +111,10 @@ def main():
     assert len(kernels) == declared >= 10, f'{len(kernels)} kernels read, {declared} declared'
     inside = sum(bool(OF_ONE_ARCHITECTURE.search(path.read_text())) for path in (root / 'kernels/x86').iterdir())
     assert inside >= 5, f'{inside} files with intrinsics in kernels/x86: the pattern finds nothing'
-    found = [*violations(root), *without_notice(root)]
+    notices = (root / 'THIRD-PARTY.md').read_text()
+    for section in re.findall(r'^## (.*)$', notices, re.MULTILINE):
+        assert any(section in line for line in without_text(notices.replace(f'## {section}\n', '## another\n'))), section
+    found = [*violations(root), *without_notice(root), *without_text(notices)]
     found += [f'kernels/cuda/{file}: {name} has no ptx::wait_for_previous_kernel()' for file, name, waits in kernels if not waits]
     print('\n'.join(found) or f'none outside kernels/x86, {inside} files with them inside')
     sys.exit(1 if found else 0)

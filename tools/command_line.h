@@ -32,15 +32,36 @@ inline std::string verbs_of(const CLI::App& app) {
   return text;
 }
 
-// What a required option is given as: "IMAGE|DIR ...", "--gallery FILE".
-inline std::string expected_text(const CLI::Option& option) {
+// What stands for an option's value in the help: "FILE".
+inline std::string value_text(const CLI::Option& option) {
   std::string type = option.get_type_name();
   type.erase(std::min(type.find(':'), type.size()));  // the parser adds what is checked
   const std::string name = option.get_name();
-  if (!option.get_positional()) return name + " " + type;
   // A positional argument whose name is in capitals, "CHECKPOINT", has no type of its own.
-  const bool has_type = !(name.front() >= 'A' && name.front() <= 'Z');
-  return (has_type ? type : name) + (option.get_items_expected_max() > 1 ? " ..." : "");
+  const bool has_type = !option.get_positional() || !(name.front() >= 'A' && name.front() <= 'Z');
+  return has_type ? type : name;
+}
+
+// What a required option is given as: "IMAGE|DIR ...", "--gallery FILE".
+inline std::string expected_text(const CLI::Option& option) {
+  if (!option.get_positional()) return option.get_name() + " " + value_text(option);
+  return value_text(option) + (option.get_items_expected_max() > 1 ? " ..." : "");
+}
+
+// Whether its value is the name of a file or directory.
+inline bool takes_file(const CLI::Option& option) {
+  constexpr const char* kFiles[] = {"CHECKPOINT", "DIR",   "FILE",      "FILE.afw",
+                                    "GALLERY",    "IMAGE", "IMAGE|DIR", "PAIRS"};
+  return std::ranges::find(kFiles, value_text(option)) != std::end(kFiles);
+}
+
+// Whether a positional argument is still open that could be a file.
+inline bool could_be_file(const CLI::App& verb) {
+  for (const CLI::Option* option : verb.get_options())
+    if (option->get_positional() && takes_file(*option) &&
+        (option->count() == 0 || option->get_items_expected_max() > 1))
+      return true;
+  return false;
 }
 
 // What is wrong with a command line. The parser complains of what is missing before it names what it did not
@@ -54,9 +75,17 @@ inline std::string usage_message(const CLI::App& app, const CLI::App& verb, cons
   if (!unexpected.empty()) {
     const auto option =
         std::ranges::find_if(unexpected, [](const std::string& text) { return text.starts_with('-'); });
-    if (option != unexpected.end() && *option != "--")
-      return "unexpected " + shown(*option) + ": no such option (a file of that name: ./" + shown(*option) +
-             ", or after --)";
+    if (option != unexpected.end() && *option != "--") {
+      const std::string what = "unexpected " + shown(*option);
+      if (&verb != &app && verb.get_option_no_throw(*option)) return what + ", expected after the verb";
+      // Before the verb there are no files.
+      const std::vector<std::string> before = app.remaining(false);
+      const bool is_before = &verb != &app && std::ranges::find(before, *option) != before.end();
+      return what + ": no such option" +
+             (!is_before && could_be_file(verb)
+                  ? " (a file of that name: ./" + shown(*option) + ", or after --)"
+                  : "");
+    }
     if (!verbs.empty()) return "unexpected " + shown(unexpected.front()) + ", expected " + verbs;
     return "unexpected " + shown(unexpected.front());
   }
@@ -79,7 +108,8 @@ inline std::string usage_failure(const CLI::App* app, const CLI::Error& error) {
 }
 
 // Parses with every argument taken as it stands: by itself the parser reads "[a,b]" as a list of two, so that
-// a file of that name could not be given. Call once all options are there.
+// a file of that name could not be given. An option's file without a name is refused: programs take it for
+// none given. Call once all options are there.
 inline void parse_as_given(CLI::App& app, const std::vector<std::string>& arguments) {
   constexpr char kShield = '\x01';
   const CLI::Validator unshield(
@@ -88,10 +118,18 @@ inline void parse_as_given(CLI::App& app, const std::vector<std::string>& argume
         return std::string();
       },
       "", "");
+  const CLI::Validator named(
+      [](const std::string& text) {
+        return text.empty() ? "\"\": expected the name of a file or directory" : "";
+      },
+      "", "");
   std::vector<CLI::App*> apps = {&app};
   for (std::size_t i = 0; i < apps.size(); ++i) {
     for (CLI::Option* option : apps[i]->get_options())
-      if (option->get_items_expected_max() > 0) option->transform(unshield);
+      if (option->get_items_expected_max() > 0) {
+        option->transform(unshield);
+        if (!option->get_positional() && takes_file(*option)) option->check(named);
+      }
     for (CLI::App* verb : apps[i]->get_subcommands([](CLI::App*) { return true; })) apps.push_back(verb);
   }
   std::vector<std::string> reversed;

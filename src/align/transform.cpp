@@ -1,4 +1,6 @@
-#include <Eigen/Dense>
+#include <Eigen/Geometry>
+#include <Eigen/LU>
+#include <Eigen/QR>
 #include <cmath>
 
 #include "src/adaface.hpp"

@@ -1,9 +1,9 @@
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
 #include <optional>
 
+#include "src/quartile.h"
 #include "tools/adaface/bench_line.h"
 #include "tools/adaface/layer_table.h"
 #include "tools/adaface/options.h"
@@ -39,9 +39,7 @@ Timing measure(int repetitions, F&& f) {
     f();
     times.push_back(milliseconds(start));
   }
-  std::ranges::sort(times);
-  const auto quartile = [&](std::size_t quarters) { return times[times.size() * quarters / 4]; };
-  return {times.front(), quartile(1), quartile(2), quartile(3), times.back()};
+  return {quartile(times, 0), quartile(times, 1), quartile(times, 2), quartile(times, 3), quartile(times, 4)};
 }
 
 bool is_on_device(const Arguments& arguments) {
@@ -72,15 +70,13 @@ std::optional<Against> earlier_run(const Arguments& arguments, const Json& run, 
   return against;
 }
 
-// Times `compute` once for each repetition; it computes `count` of what the rate is of. `more` is in the line
-// besides.
+// Times `compute` once for each repetition; it computes `count` of `things`.
 template <typename F>
-void time_whole(const Arguments& arguments, Json line, int count, F&& compute, Json more = Json::object()) {
+void time_whole(const Arguments& arguments, Json line, int count, const char* things, F&& compute) {
   const Json context = bench_context(arguments.computing_device());
   const std::optional<Against> against = earlier_run(arguments, line, context);
   const std::string what = run_text(line);
   const Timing timing = measure(arguments.repetitions, compute);
-  line.update(more);
   line["count"] = count;
   line["ms"] = {{"min", timing.min},
                 {"q1", timing.q1},
@@ -90,11 +86,12 @@ void time_whole(const Arguments& arguments, Json line, int count, F&& compute, J
   if (against) line["against"] = against->ratios(line, "ms");
   line["context"] = context;
   if (arguments.json) return print_line(line);
-  std::printf("%s: %.2f ms (min), %.2f ms (median), %.2f to %.2f (quartiles), %.1f a second\n", what.c_str(),
-              timing.min, timing.median, timing.q1, timing.q3, 1000 * count / timing.median);
+  std::printf("%s: %.2f ms (min), %.2f ms (median), %.2f to %.2f (quartiles), %.1f %s a second\n",
+              what.c_str(), timing.min, timing.median, timing.q1, timing.q3, 1000 * count / timing.median,
+              things);
   if (against)
-    std::printf("new / old: %.3f (min), %.3f (median)\n", line["against"]["min"].get<double>(),
-                line["against"]["median"].get<double>());
+    std::printf("new / old (below 1 is faster): %.3f (min), %.3f (median)\n",
+                line["against"]["min"].get<double>(), line["against"]["median"].get<double>());
   if (!arguments.quiet) std::printf("%s\n", context_text(context).c_str());
 }
 
@@ -106,9 +103,10 @@ void bench_detection(const Arguments& arguments) {
                                 {"width", image.width()},
                                 {"height", image.height()},
                                 {"mode", arguments.mode},
-                                {"min_face", arguments.min_face}}),
-             1, [&] { detector.detect(image); },
-             {{"image", arguments.image}, {"faces", detector.detect(image).size()}});
+                                {"min_face", arguments.min_face},
+                                {"image", arguments.image},
+                                {"faces", detector.detect(image).size()}}),
+             1, "pictures", [&] { detector.detect(image); });
 }
 
 bool is_detector_net(const std::string& net) {
@@ -175,7 +173,7 @@ void bench_network(const Arguments& arguments) {
   const Image crop(kCropSize, kCropSize);
   const std::vector<ImageView> crops(static_cast<std::size_t>(arguments.batch), crop);
   embedder.prepare();
-  time_whole(arguments, network_run(arguments, "network", architecture), arguments.batch,
+  time_whole(arguments, network_run(arguments, "network", architecture), arguments.batch, "crops",
              [&] { embedder.embed(crops); });
 }
 
@@ -188,7 +186,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   verb->add_option("--batch", arguments->batch, "Crops in one call (default 1)")
       ->check(CLI::Range(1, 4096))
       ->type_name("N");
-  verb->add_option("--repetitions", arguments->repetitions, "Rounds (default 10)")
+  verb->add_option("--repetitions", arguments->repetitions, "How often to measure (default 10)")
       ->check(CLI::Range(1, 100000))
       ->type_name("N");
   verb->add_option("--net", arguments->net,

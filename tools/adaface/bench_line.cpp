@@ -48,7 +48,7 @@ Json value_of(const Json& object, const std::string& key) {
 
 // Times of runs that differ in one of these say nothing about each other.
 constexpr const char* kAlike[] = {"net",   "batch",  "precision", "plan",     "device", "threads",
-                                  "width", "height", "mode",      "min_face", "shape"};
+                                  "width", "height", "mode",      "min_face", "faces",  "shape"};
 
 }  // namespace
 
@@ -79,7 +79,7 @@ std::string run_text(const Json& run) {
   const std::string device = word("device");
   const auto count = [&](const char* key) { return static_cast<std::size_t>(number(key)); };
   return text + ", " + (device == "cpu" ? counted(count("threads"), "thread") : "on " + device) + ", " +
-         counted(count("repetitions"), "round");
+         counted(count("repetitions"), "repetition");
 }
 
 std::string context_text(const Json& context) {
@@ -109,17 +109,22 @@ const Json& Against::line_like(const Json& line) const {
   const bool layer = line.contains("layer");
   std::string reason = "holds no " + (layer ? "layer " + shown_value(line["layer"])
                                             : "run of " + line.at("bench").get<std::string>());
+  const Json* latest = nullptr;
   for (const Json& old : lines_) {
     if (old["bench"] != line["bench"] || value_of(old, "layer") != value_of(line, "layer")) continue;
     const char* otherwise = nullptr;
     for (const char* key : kAlike)
       if (!otherwise && value_of(old, key) != value_of(line, key)) otherwise = key;
-    if (!otherwise) return old;
+    if (!otherwise) {
+      latest = &old;
+      continue;
+    }
     reason = std::string("measured ") + (layer ? shown_value(line["layer"]) + " " : "") + "with " +
              otherwise + " " + shown_value(value_of(old, otherwise)) + ", this run has " +
              shown_value(value_of(line, otherwise));
   }
-  refuse(reason);
+  if (!latest) refuse(reason);
+  return *latest;
 }
 
 void Against::warn(const Json& line, const Json& context) const {
@@ -130,7 +135,12 @@ void Against::warn(const Json& line, const Json& context) const {
                    shown_value(before).c_str(), shown_value(now).c_str());
   };
   compare("repetitions", value_of(old, "repetitions"), line["repetitions"]);
+  compare("image", value_of(old, "image"), value_of(line, "image"));
   const Json before = value_of(old, "context");
+  if (!before.is_object()) {
+    std::fprintf(stderr, "warning: %s: has no context\n", name_.c_str());
+    return;
+  }
   for (const auto& [key, now] : context.items())
     if (now.is_object())  // the caps
       for (const auto& [name, value] : now.items())

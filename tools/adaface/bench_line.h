@@ -23,10 +23,10 @@ class Against {
   // Throws UsageError for what cannot be read, or was not written so.
   explicit Against(const std::string& path);
 
-  // The file's line of the same kind ("bench"), and layer, that was measured alike. Throws UsageError, with
-  // what is otherwise, where there is none.
+  // The file's last line of the same kind ("bench"), and layer, that was measured alike. Throws UsageError,
+  // with what is otherwise, where there is none.
   const Json& line_like(const Json& line) const;
-  // On standard error: what of the context, and in the number of rounds, is otherwise.
+  // On standard error: what of the context, the number of repetitions or the picture's name, is otherwise.
   void warn(const Json& line, const Json& context) const;
   // line[key][statistic] as a multiple of that of the file's line. Throws UsageError where that has none.
   double ratio(const Json& line, const char* key, const char* statistic) const;

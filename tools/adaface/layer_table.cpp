@@ -26,10 +26,10 @@ struct Rates {
 };
 
 // The median of differences between neighbouring times, where it says more than how they scatter: of enough
-// rounds, and not negative.
-constexpr int kLeastRounds = 5;
+// repetitions, and not negative.
+constexpr int kLeastRepetitions = 5;
 std::optional<double> between_ms(const NetworkProfile& profile) {
-  if (profile.repetitions < kLeastRounds || profile.between_ms_median < 0) return std::nullopt;
+  if (profile.repetitions < kLeastRepetitions || profile.between_ms_median < 0) return std::nullopt;
   return profile.between_ms_median;
 }
 
@@ -133,7 +133,7 @@ void print_sums(const LayerReport& report, const NetworkProfile& profile, const 
   row("whole network, of all runs", "total_ms");
   row("a pass layer by layer, of all passes", "layers_ms");
   row("the columns above, each added up", "column_ms");
-  row("convolutions alone, of all rounds", "convolutions_ms");
+  row("convolutions alone, of all repetitions", "convolutions_ms");
   const std::optional<double> between = between_ms(profile);
   char text[32] = "-";
   if (between) std::snprintf(text, sizeof text, "%.3f", *between);
@@ -164,16 +164,17 @@ const char* const kLayerColumns =
     "keep), dense (the head, from the file's own weights), direct and one kernel (the detector's),\n"
     "kernels (all that is no convolution). Anything else is a convolution of oneDNN's by oneDNN's name\n"
     "for it, with its instruction set: jit:avx512_core.\n"
-    "Sums: min is the best of the runs, passes or rounds that the row names, median their median. In\n"
-    "'the columns above, each added up' every layer is at its own best, which come from different\n"
-    "passes: no whole pass need be as fast; convolutions alone are\n"
-    "repeated with their data in cache, of which the mean counts: a busy machine may make that more\n"
-    "than their time within the network. What falls between the layers is - in fewer than 5 rounds,\n"
-    "and where it comes out negative: less than the times scatter.\n"
+    "Sums: min is the best of the runs, passes or repetitions that the row names, median their median.\n"
+    "In 'the columns above, each added up' every layer is at its own best, which come from different\n"
+    "passes: no whole pass need be as fast. Convolutions alone are repeated with their data in cache, of\n"
+    "which the mean counts: a busy machine may make that more than their time within the network. What\n"
+    "falls between the layers is - in fewer than 5 repetitions, and where it comes out negative: less\n"
+    "than the times scatter.\n"
     "--batch N: the crops run one after the other. The ms, multiply-adds and MB of a layer are the sums\n"
     "over its N passes: each reads the weights anew.\n"
     "--against OLD.json: min/old and med/old are min and median over those of the earlier run, of the\n"
-    "same network, batch, precision, plan, device and threads.";
+    "same network, batch, precision, plan, device and threads; with --image of the same device, threads,\n"
+    "mode, smallest face, size of the picture and number of faces in it.";
 
 void print_layers(const LayerReport& report, const NetworkProfile& profile) {
   std::size_t name = 5, shape = 5, implementation = 14;

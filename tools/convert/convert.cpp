@@ -131,11 +131,21 @@ Conversion convert_mtcnn(const std::array<std::filesystem::path, 3>& files,
   result.architecture = weights::Architecture::mtcnn;
   result.color = weights::ColorOrder::rgb;
   result.color_origin = "published MTCNN";
+  bool is_other = false;  // a file of another part than its place says
+  std::string found;
   for (std::size_t i = 0; i < files.size(); ++i) {
     sources.push_back(std::make_unique<FileSource>(files[i]));
     checkpoints.push_back(open_checkpoint(*sources.back()));
-    parts.push_back(find_mtcnn_part(*checkpoints.back(), kNets[i]));
-    total += sources.back()->size() + bytes_of(parts.back());
+    const std::string part = mtcnn_part(*checkpoints.back());
+    is_other = is_other || (!part.empty() && part != kNets[i]);
+    found +=
+        (i == 0 ? "" : ", ") + checkpoints.back()->name() + " is " + (part.empty() ? "none of them" : part);
+  }
+  if (is_other)
+    throw Error(ErrorCode::invalid_argument, found + "; expected pnet, rnet and onet in this order");
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    parts.push_back(find_mtcnn_part(*checkpoints[i], kNets[i]));
+    total += sources[i]->size() + bytes_of(parts.back());
     result.tensors += parts.back().size();
     result.parameters += parameters_of(parts.back());
   }

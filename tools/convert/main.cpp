@@ -95,8 +95,8 @@ int convert(const Arguments& arguments) {
                                            arguments.output, options)
                : checkpoint::convert_embedder(arguments.inputs[0], arguments.output, options);
   }
-  if (arguments.quiet) return 0;
   if (!done.warning.empty()) std::fprintf(stderr, "warning: %s\n", done.warning.c_str());
+  if (arguments.quiet) return 0;
   const std::string prefix =
       done.prefix.empty() ? "" : ", found after \"" + checkpoint::shown(done.prefix) + '"';
   std::printf("%s: %s, %zu tensors%s, %s parameters, expects %s pixels (%s)\n",
@@ -152,7 +152,7 @@ int main(int argc, char** argv) {
   app.add_flag("--mtcnn", arguments.mtcnn, "convert MTCNN's three .npy files");
   app.add_flag("--list", arguments.list, "print every tensor of CHECKPOINT: name, dtype, shape, bytes");
   app.add_flag("--json", arguments.json, "with --list: one JSON object");
-  app.add_flag("-q,--quiet", arguments.quiet, "print errors only");
+  app.add_flag("-q,--quiet", arguments.quiet, "print errors and warnings only");
   app.failure_message(usage_failure);
   try {
     parse_as_given(app, std::vector<std::string>(argv + 1, argv + argc));

@@ -55,31 +55,67 @@ const Layout* find_layout(std::string prefix) {
   return nullptr;
 }
 
-// Under which prefixes parts of a network stand: bit i of a value is kParts[i].
+constexpr unsigned kAllParts = (1u << std::size(kParts)) - 1;
+
+// Bit i where kParts[i] begins there; 0 where none does.
+unsigned part_at(std::string_view name, std::size_t at) {
+  for (std::size_t i = 0; i < std::size(kParts); ++i)
+    if (name.substr(at).starts_with(kParts[i])) return 1u << i;
+  return 0;
+}
+
+// Where, from `at` on, the next component named like a part begins; npos where there is none.
+std::size_t find_part(std::string_view name, std::size_t at) {
+  while (part_at(name, at) == 0) {
+    const std::size_t dot = name.find('.', at);
+    if (dot == std::string_view::npos) return dot;
+    at = dot + 1;
+  }
+  return at;
+}
+
+// Of a name's components named like parts no more are tried: long names take time in proportion.
+constexpr std::size_t kMostPlaces = 8;
+std::vector<std::size_t> part_places(std::string_view name) {
+  std::vector<std::size_t> places;
+  for (std::size_t at = find_part(name, 0); at != std::string_view::npos && places.size() < kMostPlaces;
+       at = find_part(name, name.find('.', at) + 1))
+    places.push_back(at);
+  return places;
+}
+
+// Under which prefixes parts of a network stand, by their bits. A prefix may have components named like
+// parts: a name's is the shortest under which all parts stand, or else the shortest.
 std::map<std::string_view, unsigned> prefixes(const std::vector<std::string_view>& names) {
-  std::map<std::string_view, unsigned> found;
+  std::map<std::string_view, unsigned> possible, found;
+  for (const std::string_view name : names)
+    for (const std::size_t at : part_places(name)) possible[name.substr(0, at)] |= part_at(name, at);
   for (const std::string_view name : names) {
-    unsigned part = 0;  // a bit
-    std::size_t at = 0;
-    for (std::size_t end = 0; part == 0 && end != std::string_view::npos; at = end + 1) {
-      for (std::size_t i = 0; i < std::size(kParts); ++i)
-        if (name.substr(at).starts_with(kParts[i])) part = 1u << i;
-      if (part != 0) break;
-      end = name.find('.', at);
-    }
-    if (part != 0) found[name.substr(0, at)] |= part;
+    const std::vector<std::size_t> places = part_places(name);
+    if (places.empty()) continue;
+    const auto whole = std::ranges::find_if(
+        places, [&](std::size_t at) { return possible.at(name.substr(0, at)) == kAllParts; });
+    const std::size_t at = whole == places.end() ? places.front() : *whole;
+    found[name.substr(0, at)] |= part_at(name, at);
   }
   return found;
 }
 
+// Whether what stands under this prefix is a whole network's of which a component is named like a part.
+bool is_above_whole(const std::map<std::string_view, unsigned>& found, std::string_view prefix) {
+  for (auto each = found.upper_bound(prefix); each != found.end() && each->first.starts_with(prefix); ++each)
+    if (each->second == kAllParts && part_at(each->first, prefix.size()) != 0) return true;
+  return false;
+}
+
 // That of the known layouts, or else the one under which all parts of a network stand.
 std::string_view find_prefix(const Checkpoint& checkpoint, const std::vector<std::string_view>& names) {
-  constexpr unsigned kAll = (1u << std::size(kParts)) - 1;
   const std::map<std::string_view, unsigned> found = prefixes(names);
   std::vector<std::string_view> known, complete, any;
   for (const auto& [prefix, parts] : found) {
+    if (parts != kAllParts && is_above_whole(found, prefix)) continue;
     if (prefix.empty() || find_layout(std::string(prefix))) known.push_back(prefix);
-    if (parts == kAll) complete.push_back(prefix);
+    if (parts == kAllParts) complete.push_back(prefix);
     any.push_back(prefix);
   }
   const auto& best = !known.empty() ? known : !complete.empty() ? complete : any;
@@ -199,12 +235,18 @@ bool is_mtcnn_part(const std::vector<std::string_view>& names, const std::string
 
 }  // namespace
 
-Network find_network(const Checkpoint& checkpoint) {
+std::string mtcnn_part(const Checkpoint& checkpoint) {
   const std::vector<std::string_view> names = state_names(checkpoint);
   for (const char* net : {"pnet", "rnet", "onet"})
-    if (is_mtcnn_part(names, net))
-      throw Error(ErrorCode::unsupported, checkpoint.name() + ": is MTCNN's " + net +
-                                              ", one of three files: use --mtcnn pnet.npy rnet.npy onet.npy");
+    if (is_mtcnn_part(names, net)) return net;
+  return "";
+}
+
+Network find_network(const Checkpoint& checkpoint) {
+  const std::vector<std::string_view> names = state_names(checkpoint);
+  if (const std::string net = mtcnn_part(checkpoint); !net.empty())
+    throw Error(ErrorCode::unsupported, checkpoint.name() + ": is MTCNN's " + net +
+                                            ", one of three files: use --mtcnn pnet.npy rnet.npy onet.npy");
   const std::string prefix(find_prefix(checkpoint, names));
   const Layout* layout = find_layout(prefix);
   Network network{infer_architecture(checkpoint, names, prefix),

@@ -30,6 +30,9 @@ struct Network {
 // corrupt or unsupported, naming the tensor, what was found and what was expected.
 Network find_network(const Checkpoint& checkpoint);
 
+// "pnet", "rnet" or "onet" where the names are exactly those of one of MTCNN's files, else empty.
+std::string mtcnn_part(const Checkpoint& checkpoint);
+
 // The tensors of P-, R- and O-Net from their three files, in the order of tensor_table(mtcnn).
 std::vector<NetworkTensor> find_mtcnn_part(const Checkpoint& checkpoint, const std::string& net);
 
