@@ -78,7 +78,7 @@ TEST_CASE("adaface bench times a network and detection on a device") {
       {"bench", "--device", "cuda", "--precision", "f16", "--batch", "2", "--repetitions", "1"});
   CHECK(network.err == "");
   CHECK(network.code == 0);
-  CHECK_CONTAINS(network.out, "ir_18, batch 2, f16, fast plan, on cuda:0, 1 round: ");
+  CHECK_CONTAINS(network.out, "ir_18, batch 2, f16, fast plan, on cuda:0, 1 repetition: ");
   if (!fixture().can_detect()) return;
   const Result detection =
       fixture().adaface({"bench", "--device", "cuda", "--image", picture("people/ada/ada1.jpg"),
