@@ -156,6 +156,8 @@ TEST_CASE("what is wrong with a command line is named first") {
       {{"detect", "--foo"}, "unexpected --foo: no such option"},
       {{"detect", "--foo", "x.jpg"}, "unexpected --foo: no such option"},
       {{"detect", "-\033[1m"}, "unexpected -?[1m: no such option"},
+      {{"detect", "--faces", "\033[1m", "x"}, "--faces: ?[1m not in {"},
+      {{"detect", "--min-face", "\033[1m", "x"}, "--min-face: ?[1m: expected a number"},
       {{"info", "a", "b"}, "unexpected b\n"},
       {{"bench", "--foo"}, "unexpected --foo: no such option\n"},
       {{"info", "a", "--foo"}, "unexpected --foo: no such option\n"},

@@ -76,18 +76,17 @@ inline std::string usage_message(const CLI::App& app, const CLI::App& verb, cons
     const auto option =
         std::ranges::find_if(unexpected, [](const std::string& text) { return text.starts_with('-'); });
     if (option != unexpected.end() && *option != "--") {
-      const std::string what = "unexpected " + shown(*option);
+      const std::string what = "unexpected " + *option;
       if (&verb != &app && verb.get_option_no_throw(*option)) return what + ", expected after the verb";
       // Before the verb there are no files.
       const std::vector<std::string> before = app.remaining(false);
       const bool is_before = &verb != &app && std::ranges::find(before, *option) != before.end();
       return what + ": no such option" +
-             (!is_before && could_be_file(verb)
-                  ? " (a file of that name: ./" + shown(*option) + ", or after --)"
-                  : "");
+             (!is_before && could_be_file(verb) ? " (a file of that name: ./" + *option + ", or after --)"
+                                                : "");
     }
-    if (!verbs.empty()) return "unexpected " + shown(unexpected.front()) + ", expected " + verbs;
-    return "unexpected " + shown(unexpected.front());
+    if (!verbs.empty()) return "unexpected " + unexpected.front() + ", expected " + verbs;
+    return "unexpected " + unexpected.front();
   }
   if (!verbs.empty()) return "expected " + verbs;
   for (const CLI::Option* option : verb.get_options())
@@ -103,7 +102,7 @@ inline std::string usage_failure(const CLI::App* app, const CLI::Error& error) {
     verb = verb->get_subcommands().front();
     program += " " + verb->get_name();
   }
-  return "error: " + usage_message(*app, *verb, error) + "\n  '" + program +
+  return "error: " + shown(usage_message(*app, *verb, error)) + "\n  '" + program +
          " --help' shows what is expected\n";
 }
 
