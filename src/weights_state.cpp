@@ -10,6 +10,16 @@
 #include "src/runtime/log.h"
 
 namespace adaface {
+namespace {
+
+// Once, as soon as somebody listens.
+void warn_of_unknown_cap() {
+  static std::atomic<bool> said = false;
+  if (*kernels::unknown_cap() != 0 && log::enabled(LogLevel::warning) && !said.exchange(true))
+    log::print(LogLevel::warning, unknown_cap_message());
+}
+
+}  // namespace
 
 std::shared_ptr<const nn::Plan> Weights::State::plan(const std::string& key, const nn::PlanOptions& options,
                                                      const std::function<nn::Network()>& describe,
@@ -60,15 +70,6 @@ void warn_of_missing_threads(int requested, const nn::ThreadPool& pool) {
   if (pool.threads() < requested)
     log::print(LogLevel::warning, "the system gave ", pool.threads(), " of ", requested, " threads");
 }
-
-namespace {
-// Once, as soon as somebody listens.
-void warn_of_unknown_cap() {
-  static std::atomic<bool> said = false;
-  if (*kernels::unknown_cap() != 0 && log::enabled(LogLevel::warning) && !said.exchange(true))
-    log::print(LogLevel::warning, unknown_cap_message());
-}
-}  // namespace
 
 Weights Weights::load(const std::filesystem::path& path) {
   warn_of_unknown_cap();

@@ -24,12 +24,18 @@ inline std::string shown(std::string text) {
 }
 
 // "list, remove or verify"
-inline std::string verbs_of(const CLI::App& app) {
-  const auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
+inline std::string one_of(const std::vector<std::string>& words) {
   std::string text;
-  for (std::size_t i = 0; i < verbs.size(); ++i)
-    text += (i == 0 ? "" : i + 1 < verbs.size() ? ", " : " or ") + verbs[i]->get_name();
+  for (std::size_t i = 0; i < words.size(); ++i)
+    text += (i == 0 ? "" : i + 1 < words.size() ? ", " : " or ") + words[i];
   return text;
+}
+
+inline std::string verbs_of(const CLI::App& app) {
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    verbs.push_back(verb->get_name());
+  return one_of(verbs);
 }
 
 // What stands for an option's value in the help: "FILE".

@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "src/error.hpp"
+#include "src/io/hex.h"
 #include "weights/afw_layout.h"
 
 static_assert(std::endian::native == std::endian::little, "weight files are read in place");
@@ -81,10 +82,7 @@ std::string_view to_string(ColorOrder order) noexcept {
 
 std::string to_hex(const Sha256& digest) {
   std::string text;
-  for (std::uint8_t byte : digest) {
-    text += "0123456789abcdef"[byte >> 4];
-    text += "0123456789abcdef"[byte & 15];
-  }
+  io::append_hex(text, std::as_bytes(std::span(digest)));
   return text;
 }
 

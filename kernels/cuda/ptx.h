@@ -142,8 +142,7 @@ __device__ __forceinline__ std::uint64_t along(std::uint64_t matrix, int bytes) 
   return matrix + static_cast<std::uint64_t>(bytes >> 4);
 }
 
-// ---- Clusters of blocks (9.7.13.4, 9.7.9.22), capability 9.0 or newer
-// --------------------------------------
+// ---- Clusters of blocks (9.7.13.4, 9.7.9.22), 9.0 or newer ----------------------------------------------
 
 // All threads of a cluster's blocks arrive and wait, in turn: who has waited sees what the others had written
 // to shared memory before they arrived.

@@ -10,6 +10,7 @@
 #include "src/gallery/database.h"
 #include "src/gallery/exchange_rows.h"
 #include "src/gallery/exchange_text.h"
+#include "src/io/hex.h"
 
 namespace adaface::gallery {
 namespace {
@@ -71,7 +72,7 @@ class CsvWriter final : public RowWriter {
     line_.clear();
     append_text(line_, row.identity);
     append_text(line_ += ',', row.file);
-    append_hex(line_ += ',', std::as_bytes(std::span(row.hash)));
+    io::append_hex(line_ += ',', std::as_bytes(std::span(row.hash)));
     append_number(line_ += ',', row.bytes);
     append_number(line_ += ',', row.modified_ns);
     append_text(line_ += ',', row.rules);

@@ -6,6 +6,7 @@
 
 #include "src/gallery/exchange_rows.h"
 #include "src/gallery/exchange_text.h"
+#include "src/io/hex.h"
 
 namespace adaface::gallery {
 namespace {
@@ -25,7 +26,7 @@ void append_key(std::string& line, const char* name, const char* suffix = "") {
 void append_text(std::string& line, const char* name, const std::string& text) {
   if (!is_utf8(text)) {
     append_key(line, name, kHexSuffix);
-    append_hex(line += '"', std::as_bytes(std::span(text)));
+    io::append_hex(line += '"', std::as_bytes(std::span(text)));
     line += '"';
     return;
   }
@@ -35,7 +36,7 @@ void append_text(std::string& line, const char* name, const std::string& text) {
     if (c == '"' || c == '\\') {
       line.append(1, '\\').append(1, c);
     } else if (c >= 0 && c < 0x20) {
-      append_hex(line += "\\u00", std::as_bytes(std::span(&c, 1)));
+      io::append_hex(line += "\\u00", std::as_bytes(std::span(&c, 1)));
     } else {
       line += c;
     }
@@ -61,7 +62,7 @@ class JsonlWriter final : public RowWriter {
     append_text(line_, "identity", row.identity);
     append_text(line_, "file", row.file);
     append_key(line_, "hash");
-    append_hex(line_ += '"', std::as_bytes(std::span(row.hash)));
+    io::append_hex(line_ += '"', std::as_bytes(std::span(row.hash)));
     append_key(line_ += '"', "bytes");
     append_number(line_, row.bytes);
     append_key(line_, "modified_ns");

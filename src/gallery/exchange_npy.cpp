@@ -210,15 +210,6 @@ class NpyReader final : public RowReader {
 
 }  // namespace
 
-std::filesystem::path columns_of_npy(const std::filesystem::path& path) {
-  std::filesystem::path columns = path;
-  if (path.extension() == ".npy")
-    columns.replace_extension(".csv");
-  else
-    columns += ".csv";
-  return columns;
-}
-
 std::unique_ptr<RowWriter> write_npy(const std::filesystem::path& path) {
   return std::make_unique<NpyWriter>(path);
 }

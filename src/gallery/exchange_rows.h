@@ -56,7 +56,14 @@ std::unique_ptr<RowReader> read_npy(const std::filesystem::path& path);
 std::unique_ptr<RowReader> read_rows(const std::filesystem::path& path);
 
 // Where the columns of an .npy lie: its name with .csv in place of .npy, after a name that has none.
-std::filesystem::path columns_of_npy(const std::filesystem::path& path);
+inline std::filesystem::path columns_of_npy(const std::filesystem::path& path) {
+  std::filesystem::path columns = path;
+  if (path.extension() == ".npy")
+    columns.replace_extension(".csv");
+  else
+    columns += ".csv";
+  return columns;
+}
 
 // Throws the error unless the model is the wanted one; called before any photograph.
 using AcceptModel = std::function<void(const GalleryModel& model)>;

@@ -54,14 +54,6 @@ void TextOutput::commit() {
   file_.commit();
 }
 
-void append_hex(std::string& text, std::span<const std::byte> bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  for (const std::byte byte : bytes) {
-    text += kDigits[std::to_integer<unsigned>(byte) >> 4];
-    text += kDigits[std::to_integer<unsigned>(byte) & 15];
-  }
-}
-
 std::optional<std::string> from_hex(std::string_view digits) {
   if (digits.size() % 2 != 0) return std::nullopt;
   std::string bytes;

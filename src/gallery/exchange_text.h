@@ -83,7 +83,6 @@ bool read_number(std::string_view text, T& value) {
   return result.ec == std::errc() && result.ptr == end;
 }
 
-void append_hex(std::string& text, std::span<const std::byte> bytes);
 // Either case. Nothing unless it is an even number of digits.
 std::optional<std::string> from_hex(std::string_view digits);
 

@@ -2,6 +2,7 @@
 #include <memory>
 #include <set>
 
+#include "src/gallery/exchange_rows.h"
 #include "tools/adaface/gallery.h"
 #include "tools/adaface/json.h"
 #include "tools/adaface/pictures.h"
@@ -96,18 +97,13 @@ void of_gallery(const std::string& gallery, Use use) {
   }
 }
 
-// What --npy FILE writes besides: x.csv for x.npy, for any other name that and .csv.
-fs::path beside_npy(const fs::path& npy) {
-  return npy.extension() == ".npy" ? fs::path(npy).replace_extension(".csv") : fs::path(npy) += ".csv";
-}
-
 // Every file that is going to be written is another, and none is of the gallery.
 void check_targets(const Arguments& arguments) {
   std::set<fs::path> taken;
   for (const char* suffix : {"", "-wal", "-shm", "-journal"})
     taken.insert(stored_path(arguments.gallery + suffix));
   std::vector<fs::path> targets = {arguments.npy, arguments.csv, arguments.jsonl};
-  if (!arguments.npy.empty()) targets.push_back(beside_npy(arguments.npy));
+  if (!arguments.npy.empty()) targets.push_back(gallery::columns_of_npy(arguments.npy));
   for (const fs::path& target : targets)
     if (!target.empty() && !taken.insert(stored_path(target)).second)
       throw UsageError(
@@ -143,7 +139,7 @@ int export_to(const Arguments& arguments) {
       of_gallery(arguments.gallery, [&] { export_faces(gallery, format, path); });
       print_counts(arguments, path, photographs, faces);
       if (format == ExchangeFormat::npy)
-        print_counts(arguments, beside_npy(path).string(), photographs, faces);
+        print_counts(arguments, gallery::columns_of_npy(path).string(), photographs, faces);
     }
   return kDone;
 }

@@ -5,27 +5,28 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
+#include <span>
+
+#include "src/io/hex.h"
 
 namespace adaface::cli {
 namespace {
 
-bool is_utf8(const Json& json) {
+// Its text; nothing where a string in it is not UTF-8.
+std::optional<std::string> dumped(const Json& json) {
   try {
-    (void)json.dump();
-    return true;
+    return json.dump();
   } catch (const Json::type_error&) {
-    return false;
+    return std::nullopt;
   }
 }
 
 // Null for what is UTF-8 or no text.
 Json hexadecimal(const Json& text) {
-  if (!text.is_string() || is_utf8(text)) return {};
+  if (!text.is_string() || dumped(text)) return {};
   std::string digits;
-  for (const char byte : text.get_ref<const std::string&>()) {
-    digits += "0123456789abcdef"[static_cast<unsigned char>(byte) >> 4];
-    digits += "0123456789abcdef"[static_cast<unsigned char>(byte) & 15];
-  }
+  io::append_hex(digits, std::as_bytes(std::span(text.get_ref<const std::string&>())));
   return digits;
 }
 
@@ -82,8 +83,9 @@ Json to_json(const Input& input, const Failure& failure) {
 }
 
 void print_line(const Json& json) {
-  const Json& whole = is_utf8(json) ? json : with_bytes(json);
-  const std::string line = whole.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::optional<std::string> text = dumped(json);
+  if (!text) text = with_bytes(json).dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string line = *text + "\n";
   if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size() || std::fflush(stdout) != 0)
     throw Error(ErrorCode::io, std::string("standard output: cannot write: ") + std::strerror(errno));
 }

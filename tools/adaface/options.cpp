@@ -112,12 +112,9 @@ void add_detection_options(CLI::App& app, Options& options, const std::vector<st
                  "standard, or reference: the published pipeline, defects included (default standard)")
       ->check(CLI::IsMember({"standard", "reference"}))
       ->type_name("MODE");
-  std::string choices;
-  for (std::size_t i = 0; i < faces.size(); ++i)
-    choices += (i == 0 ? "" : i + 1 < faces.size() ? ", " : " or ") + faces[i];
   if (!faces.empty())
     app.add_option("--faces", options.faces,
-                   "Which faces of a picture: " + choices + " (default " + by_default + ")")
+                   "Which faces of a picture: " + one_of(faces) + " (default " + by_default + ")")
         ->check(CLI::IsMember(faces))
         ->type_name("WHICH");
   app.add_option("--min-face", options.min_face, "Smallest face side in pixels (default 20)")
