@@ -5,9 +5,11 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <random>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "src/error.hpp"
@@ -270,6 +272,61 @@ TEST_CASE("the tile that is chosen can be used and takes least, on every kind of
     }
 }
 
+TEST_CASE("no cluster is used where a device has no room for one, however few blocks there are") {
+  kernels::cuda::Convolution c{};
+  c.channels = c.out_channels = 64;
+  c.height = c.width = c.out_height = c.out_width = 7;
+  c.kernel = 3;
+  cuda::DeviceLimits device{.compute_major = 9, .multiprocessors = 132, .shared_bytes = 228 << 10};
+  for (kernels::cuda::ConvolutionTile tile : kernels::cuda::kTiles) {
+    CAPTURE(tile.rows);
+    CAPTURE(tile.columns);
+    CAPTURE(tile.stages);
+    tile.splits = 2;
+    tile.cluster = true;
+    int& count = device.clusters[cuda::blocks_together(tile, device) - 1][tile.splits];
+    count = 0;
+    CHECK(!cuda::can_use(c, tile, 1, device));
+    count = 1;
+    CHECK(cuda::can_use(c, tile, 1, device));
+  }
+}
+
+TEST_CASE("a capture refuses what is no part of a graph, and leaves the stream to the next") {
+  cuda::Stream stream, other;
+  cuda::DeviceMemory memory(256, "test");
+  const auto clear = [&] { stream.clear(memory.data(), memory.bytes()); };
+  const cuda::Graph outside(stream, clear);
+  CHECK(!outside.is_empty());
+  cuda::Event event;
+  other.record(event);
+  const std::pair<const char*, std::function<void()>> forbidden[] = {
+      {"memory", [] { cuda::DeviceMemory(256, "test"); }},
+      {"a wait for the stream", [&] { stream.synchronize("test"); }},
+      {"an event of another stream", [&] { stream.wait_for(event); }},
+      {"a graph", [&] { outside.launch(stream); }}};
+  for (const auto& [what, act] : forbidden) {
+    CAPTURE(what);
+    const auto enqueue = [&] {
+      clear();
+      act();
+    };
+    CHECK_THROWS_AS(cuda::Graph(stream, enqueue), Error);
+    // Nor is there a graph of what was before, even if nobody was told.
+    const auto swallow = [&] {
+      clear();
+      try {
+        act();
+      } catch (const Error&) {
+      }
+    };
+    if (is_emulated()) CHECK(cuda::Graph(stream, swallow).is_empty());
+    const cuda::Graph next(stream, clear);
+    next.launch(stream);
+    stream.synchronize("test");
+  }
+}
+
 TEST_CASE("layers that no kernel here computes are refused by name") {
   Random random(kSeed);
   Network net;
@@ -298,6 +355,36 @@ TEST_CASE("the order of threads does not matter") {
     CHECK(result == first);
   }
   emulation::set_schedule(0);
+}
+
+TEST_CASE(
+    "a capture that another thread ends: the batch is computed all the same, and the next one captured") {
+  Random random(kSeed);
+  const auto plan = plan_cuda(small_network(random), 0, Precision::f16);
+  constexpr int kCount = 2;
+  const std::vector<std::uint8_t> crops = random_crops(random, kCount);
+  const auto embed = [&](CudaSession& session) {
+    std::memcpy(session.host_crops(0), crops.data(), crops.size());
+    session.submit(0, kCount, false);
+    const CudaSession::Result result = session.wait(0);
+    return Floats(result.units, result.units + kCount * 24);
+  };
+  const Floats expected = embed(*plan->create_cuda_session(kCount));
+  int operations = 0;
+  for (bool undisturbed = false; !undisturbed; ++operations) {
+    CAPTURE(operations);
+    const auto session = plan->create_cuda_session(kCount);
+    emulation::interrupt_capture(operations);
+    CHECK(embed(*session) == expected);
+    // Captured now, where it was not before; then from the graph.
+    CHECK(embed(*session) == expected);
+    undisturbed = !emulation::was_interrupted();
+    emulation::interrupt_capture(-1);
+    CHECK(embed(*session) == expected);
+  }
+  std::printf("%d operations of a capture\n", operations - 1);
+  // The input, ten layers of which one takes two, norms, results, and the end of the capture.
+  CHECK(operations - 1 == 15);
 }
 
 TEST_CASE("a plan on one device touches nothing of another") {

@@ -50,6 +50,12 @@ std::string megabytes(std::size_t bytes) {
   return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB";
 }
 
+// Of what is enqueued to a stream whose capture has ended already.
+class CaptureEnded : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace
 
 void check(kernels::cuda::Status status, const std::string& operation) {
@@ -58,9 +64,10 @@ void check(kernels::cuda::Status status, const std::string& operation) {
   cudaGetLastError();  // so that the next call does not report it again
   int device = 0;
   cudaGetDevice(&device);
-  throw Error(error == cudaErrorMemoryAllocation ? ErrorCode::out_of_memory : ErrorCode::internal,
-              "CUDA device " + std::to_string(device) + ": " + operation + ": " + cudaGetErrorString(error) +
-                  " (" + cudaGetErrorName(error) + ")");
+  const std::string what = "CUDA device " + std::to_string(device) + ": " + operation + ": " +
+                           cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")";
+  if (error == cudaErrorStreamCaptureInvalidated) throw CaptureEnded(ErrorCode::internal, what);
+  throw Error(error == cudaErrorMemoryAllocation ? ErrorCode::out_of_memory : ErrorCode::internal, what);
 }
 
 DeviceScope::DeviceScope(int device) : device_(device) {
@@ -176,14 +183,18 @@ Graph::Graph(Stream& stream, const std::function<void()>& enqueue) : device_(cur
   check(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal), "begin of a capture");
   cudaGraph_t graph = nullptr;
   try {
-    enqueue();
-  } catch (...) {
-    cudaStreamEndCapture(stream.get(), &graph);
-    if (graph) cudaGraphDestroy(graph);
-    cudaGetLastError();
-    throw;
+    try {
+      enqueue();
+    } catch (...) {
+      cudaStreamEndCapture(stream.get(), &graph);
+      if (graph) cudaGraphDestroy(graph);
+      cudaGetLastError();
+      throw;
+    }
+    check(cudaStreamEndCapture(stream.get(), &graph), "end of a capture");
+  } catch (const CaptureEnded&) {
+    return;
   }
-  check(cudaStreamEndCapture(stream.get(), &graph), "end of a capture");
   const cudaError_t error = cudaGraphInstantiate(&executable_, graph, 0);
   cudaGraphDestroy(graph);
   check(error, "instantiation of a graph");

@@ -121,11 +121,15 @@ class Stream {
 // What `enqueue` puts on the stream, captured once, to be enqueued as a whole many times.
 class Graph {
  public:
+  // Empty where another thread of the process waited for the whole device meanwhile: CUDA ends captures then,
+  // whoever began them.
   Graph(Stream& stream, const std::function<void()>& enqueue);
   ~Graph();
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
+  bool is_empty() const { return !executable_; }
+  // Precondition: not empty.
   void launch(Stream& stream) const;
 
  private:

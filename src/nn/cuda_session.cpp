@@ -68,7 +68,8 @@ class Session final : public CudaSession {
   void enqueue_input();
   // From the crops of a place on the device to its results in the host's memory.
   void enqueue_embedding(int place, int images, bool swapped);
-  // The same, captured at its first use, for as many images as the graph that serves `count` has.
+  // The same, captured at its first use, for as many images as the graph that serves `count` has. Without a
+  // graph, this time, where the process disturbs the capture.
   void launch_embedding(int place, int count, bool swapped);
 
   const std::shared_ptr<const Plan> plan_;
@@ -228,12 +229,15 @@ void Session::enqueue_embedding(int place, int images, bool swapped) {
 
 void Session::launch_embedding(int place, int count, bool swapped) {
   const GraphKey key{place, graph_images(count, images_), swapped};
+  const auto enqueue = [&] { enqueue_embedding(place, key.images, swapped); };
   auto known = graphs_.find(key);
-  if (known == graphs_.end()) {
-    const auto enqueue = [&] { enqueue_embedding(place, key.images, swapped); };
-    known = graphs_.try_emplace(key, stream_, enqueue).first;
+  if (known == graphs_.end()) known = graphs_.try_emplace(key, stream_, enqueue).first;
+  if (known->second.is_empty()) {
+    graphs_.erase(known);
+    enqueue();
+  } else {
+    known->second.launch(stream_);
   }
-  known->second.launch(stream_);
   places_[place].images = key.images;
   stream_.record(places_[place].done);
 }

@@ -133,7 +133,8 @@ bool can_use(const Convolution& convolution, const ConvolutionTile& tile, int im
              const DeviceLimits& limits) {
   if (!can_multiply(tile, limits)) return false;
   if (tile.cluster && (!kernels::cuda::has_clusters(limits.compute_major) || tile.splits == 1 ||
-                       tile.splits > kernels::cuda::kMostInCluster))
+                       tile.splits > kernels::cuda::kMostInCluster ||
+                       limits.clusters[blocks_together(tile, limits) - 1][tile.splits] == 0))
     return false;
   if (tile.splits == 1) return true;
   const long long rows = static_cast<long long>(images) * convolution.out_height * convolution.out_width;

@@ -121,8 +121,12 @@ enum cudaError_t {
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
+  cudaErrorIllegalState = 401,
   cudaErrorNotReady = 600,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorStreamCaptureWrongThread = 908,
 };
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
@@ -217,6 +221,10 @@ unsigned in_cluster(const cudaLaunchConfig_t& config);
 // How much memory each device has; how many allocations succeed before one fails, -1: all.
 void set_memory(std::size_t bytes);
 void fail_allocation(int after);
+// After how many captured operations a capture is ended, once, as by a thread that waits for the whole
+// device; -1: none is.
+void interrupt_capture(int after);
+bool was_interrupted();  // since then
 // Bytes that are out, of a device's and of pinned memory made for it.
 std::size_t allocated(int device = 0);
 // How often something was made, launched or freed with a device current: each gives it a context.
@@ -244,6 +252,7 @@ cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, Kernel* kernel, const 
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
+  static_assert((sizeof(std::decay_t<Parameters>) + ... + 0) <= 4096, "of every device and CUDA 12.0");
   if (const cudaError_t error = emulation::check_launch(reinterpret_cast<const void*>(kernel), *config))
     return error;
   // Shared, since a std::function wants to be copied and parameters may be large.

@@ -33,6 +33,7 @@ struct State {
   std::mutex mutex;
   std::size_t memory = memory_bytes();  // of each device
   int allocations_left = -1;
+  int operations_left = -1;  // of captures, before one is ended from outside
   std::size_t allocated[kDevices] = {};
   std::size_t uses[kDevices] = {};
   std::map<const std::byte*, Allocation> allocations;
@@ -53,6 +54,10 @@ inline thread_local int captures = 0;  // that this thread has begun and not end
 inline cudaError_t fail(cudaError_t error) {
   return last_error = error;
 }
+
+// Fails where this thread captures, which ends the capture: what CUDA may not do then. With the state's
+// mutex.
+cudaError_t refuse_in_capture();
 
 // Runs out all streams of a device. With the state's mutex.
 void run_out(int device);

@@ -39,7 +39,7 @@ Capability capability() {
 cudaError_t allocate(void** memory, std::size_t bytes, bool is_pinned) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  if (emulation::captures > 0) return fail(cudaErrorStreamCaptureUnsupported);
+  if (const cudaError_t error = emulation::refuse_in_capture()) return error;
   ++s.uses[current_device];
   std::size_t& allocated = s.allocated[current_device];
   if (s.allocations_left == 0 || allocated > s.memory || bytes > s.memory - allocated)
@@ -61,7 +61,7 @@ cudaError_t release(void* memory, bool is_pinned) {
   const std::lock_guard lock(s.mutex);
   ++s.uses[current_device];
   if (!memory) return cudaSuccess;
-  if (emulation::captures > 0) return fail(cudaErrorStreamCaptureUnsupported);
+  if (const cudaError_t error = emulation::refuse_in_capture()) return error;
   const auto at = s.allocations.find(static_cast<const std::byte*>(memory));
   if (at == s.allocations.end() || at->second.is_pinned != is_pinned || at->second.device != current_device)
     return fail(cudaErrorInvalidValue);
@@ -91,8 +91,8 @@ State& state() {
 }
 
 cudaError_t load(const void* kernel) {
-  if (captures > 0) return fail(cudaErrorStreamCaptureUnsupported);
   const std::lock_guard lock(state().mutex);
+  if (const cudaError_t error = refuse_in_capture()) return error;
   ++state().uses[current_device];
   state().loaded.insert({current_device, kernel});
   return cudaSuccess;
@@ -102,6 +102,7 @@ cudaError_t set_shared_limit(const void* kernel, int bytes) {
   if (bytes < 0 || static_cast<std::size_t>(bytes) > capability().most_shared())
     return fail(cudaErrorInvalidValue);
   const std::lock_guard lock(state().mutex);
+  if (const cudaError_t error = refuse_in_capture()) return error;
   ++state().uses[current_device];
   state().shared_limits[{current_device, kernel}] = bytes;
   return cudaSuccess;
@@ -120,7 +121,7 @@ cudaError_t check_launch(const void* kernel, const cudaLaunchConfig_t& c) {
     const auto at = state().shared_limits.find({current_device, kernel});
     if (at != state().shared_limits.end()) limit = static_cast<std::size_t>(at->second);
     if (!state().loaded.contains({current_device, kernel})) {
-      if (captures > 0) return fail(cudaErrorStreamCaptureUnsupported);
+      if (const cudaError_t error = refuse_in_capture()) return error;
       state().loaded.insert({current_device, kernel});
     }
   }
@@ -154,6 +155,14 @@ void fail_allocation(int after) {
   const std::lock_guard lock(state().mutex);
   state().allocations_left = after;
 }
+void interrupt_capture(int after) {
+  const std::lock_guard lock(state().mutex);
+  state().operations_left = after;
+}
+bool was_interrupted() {
+  const std::lock_guard lock(state().mutex);
+  return state().operations_left < 0;
+}
 std::size_t allocated(int device) {
   const std::lock_guard lock(state().mutex);
   return state().allocated[device];
@@ -174,8 +183,12 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
     case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";
+    case cudaErrorIllegalState: return "cudaErrorIllegalState";
     case cudaErrorNotReady: return "cudaErrorNotReady";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated: return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureIsolation: return "cudaErrorStreamCaptureIsolation";
+    case cudaErrorStreamCaptureWrongThread: return "cudaErrorStreamCaptureWrongThread";
   }
   return "cudaErrorUnknown";
 }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <thread>
 #include <vector>
 
 #include "tests/cuda_emulation/device_state.h"
@@ -16,7 +17,8 @@ struct CUstream_st {
   explicit CUstream_st(int of) : device(of) {}
 
   int device;
-  bool is_capturing = false;
+  bool is_capturing = false, is_interrupted = false;
+  std::thread::id capturer;
   std::vector<Work> captured;
   std::deque<Work> queue;
   std::uint64_t asked = 0, done = 0;  // how many
@@ -35,6 +37,7 @@ struct Mark {
 
 struct CUevent_st {
   int device;
+  bool is_timed;
   Mark mark;  // where it was recorded last
   std::shared_ptr<std::chrono::steady_clock::time_point> when;
 };
@@ -80,10 +83,24 @@ void run_ahead(const std::shared_ptr<CUstream_st>& stream) {
   }
 }
 
+// Ends a capture from outside, where one was asked for.
+void interrupt(CUstream_st& stream) {
+  int& left = state().operations_left;
+  if (left >= 0 && left-- == 0) stream.is_interrupted = true;
+}
+
+// A capture that does what it may not gives no graph.
+cudaError_t refuse(CUstream_st& stream, cudaError_t error) {
+  stream.is_interrupted = true;
+  return fail(error);
+}
+
 // With the state's mutex.
 cudaError_t add(const std::shared_ptr<CUstream_st>& stream, Work work) {
   if (!stream) return fail(cudaErrorInvalidResourceHandle);
   if (stream->is_capturing) {
+    interrupt(*stream);
+    if (stream->is_interrupted) return fail(cudaErrorStreamCaptureInvalidated);
     stream->captured.push_back(std::move(work));
     return cudaSuccess;
   }
@@ -104,6 +121,13 @@ cudaError_t launch(cudaStream_t stream, std::function<void()> grid) {
   if (!to || to->device != current_device) return fail(cudaErrorInvalidResourceHandle);
   ++state().uses[to->device];
   return add(to, std::move(grid));
+}
+
+cudaError_t refuse_in_capture() {
+  if (captures == 0) return cudaSuccess;
+  for (const auto& [handle, stream] : state().streams)
+    if (stream->is_capturing && stream->capturer == std::this_thread::get_id()) stream->is_interrupted = true;
+  return fail(cudaErrorStreamCaptureUnsupported);
 }
 
 void run_out(int device) {
@@ -129,8 +153,8 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaM
   };
   if (!is_there(at_dst, kind != cudaMemcpyDeviceToHost) || !is_there(at_src, kind != cudaMemcpyHostToDevice))
     return fail(cudaErrorInvalidValue);
+  if (to->is_capturing && (!at_src || !at_dst)) return refuse(*to, cudaErrorStreamCaptureUnsupported);
   if (at_src) return add(to, [=] { std::memcpy(dst, src, bytes); });
-  if (to->is_capturing) return fail(cudaErrorStreamCaptureUnsupported);
   const auto* const from = static_cast<const std::byte*>(src);
   return add(to, [dst, staged = std::vector<std::byte>(from, from + bytes)] {
     std::memcpy(dst, staged.data(), staged.size());
@@ -139,9 +163,11 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaM
 
 cudaError_t cudaMemsetAsync(void* dst, int value, std::size_t bytes, cudaStream_t stream) {
   const std::lock_guard lock(state().mutex);
+  const auto to = find(stream);
   const emulation::Allocation* const at = state().find(dst, bytes);
-  if (!at || at->is_pinned) return fail(cudaErrorInvalidValue);
-  return add(find(stream), [=] { std::memset(dst, value, bytes); });
+  if (!to) return fail(cudaErrorInvalidResourceHandle);
+  if (!at || at->is_pinned || at->device != to->device) return fail(cudaErrorInvalidValue);
+  return add(to, [=] { std::memset(dst, value, bytes); });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
@@ -156,6 +182,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const std::lock_guard lock(state().mutex);
   const auto known = find(stream);
   if (!known || known->device != current_device) return fail(cudaErrorInvalidResourceHandle);
+  if (known->is_capturing) return refuse(*known, cudaErrorStreamCaptureUnsupported);
   run_until(end_of(known));
   state().streams.erase(stream);
   return cudaSuccess;
@@ -164,19 +191,26 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard lock(state().mutex);
   const auto known = find(stream);
   if (!known) return fail(cudaErrorInvalidResourceHandle);
-  if (known->is_capturing) return fail(cudaErrorStreamCaptureUnsupported);
+  if (known->is_capturing) return refuse(*known, cudaErrorStreamCaptureUnsupported);
+  if (const cudaError_t error = emulation::refuse_in_capture()) return error;
   run_until(end_of(known));
   return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const std::lock_guard lock(state().mutex);
-  return add(find(stream), [mark = event->mark] { run_until(mark); });
+  const auto to = find(stream);
+  // Nothing outside may be waited for within a graph, and no event is recorded there.
+  if (to && to->is_capturing) return refuse(*to, cudaErrorStreamCaptureIsolation);
+  return add(to, [mark = event->mark] { run_until(mark); });
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   const std::lock_guard lock(state().mutex);
   ++state().uses[current_device];
-  *event = new CUevent_st{current_device, {}, std::make_shared<std::chrono::steady_clock::time_point>()};
+  *event = new CUevent_st{current_device,
+                          !(flags & cudaEventDisableTiming),
+                          {},
+                          std::make_shared<std::chrono::steady_clock::time_point>()};
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -189,23 +223,26 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(state().mutex);
   const auto to = find(stream);
   if (!to || to->device != event->device) return fail(cudaErrorInvalidResourceHandle);
-  if (to->is_capturing) return fail(cudaErrorStreamCaptureUnsupported);
+  if (to->is_capturing) return refuse(*to, cudaErrorStreamCaptureUnsupported);
   event->mark = {to, to->asked + 1};
   return add(to, [when = event->when] { *when = std::chrono::steady_clock::now(); });
 }
 // Makes nothing happen: as late as possible is when somebody waits.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const std::lock_guard lock(state().mutex);
+  if (const cudaError_t error = emulation::refuse_in_capture()) return error;
   return event->mark.is_reached() ? cudaSuccess : cudaErrorNotReady;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(state().mutex);
+  if (const cudaError_t error = emulation::refuse_in_capture()) return error;
   run_until(event->mark);
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
   const std::lock_guard lock(state().mutex);
-  if (!from->mark.stream || !to->mark.stream || from->device != to->device)
+  if (!from->mark.stream || !to->mark.stream || from->device != to->device || !from->is_timed ||
+      !to->is_timed)
     return fail(cudaErrorInvalidResourceHandle);
   if (!from->mark.is_reached() || !to->mark.is_reached()) return fail(cudaErrorNotReady);
   *ms = std::chrono::duration<float, std::milli>(*to->when - *from->when).count();
@@ -216,7 +253,10 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   const std::lock_guard lock(state().mutex);
   const auto known = find(stream);
   if (!known) return fail(cudaErrorInvalidResourceHandle);
+  if (known->is_capturing) return refuse(*known, cudaErrorIllegalState);
   known->is_capturing = true;
+  known->is_interrupted = false;
+  known->capturer = std::this_thread::get_id();
   ++emulation::captures;
   return cudaSuccess;
 }
@@ -224,9 +264,14 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const std::lock_guard lock(state().mutex);
   const auto known = find(stream);
   if (!known || !known->is_capturing) return fail(cudaErrorInvalidResourceHandle);
+  if (known->capturer != std::this_thread::get_id()) return refuse(*known, cudaErrorStreamCaptureWrongThread);
+  interrupt(*known);
   known->is_capturing = false;
   --emulation::captures;
-  *graph = new CUgraph_st{std::exchange(known->captured, {})};
+  std::vector<Work> work = std::exchange(known->captured, {});
+  *graph = nullptr;
+  if (known->is_interrupted) return fail(cudaErrorStreamCaptureInvalidated);
+  *graph = new CUgraph_st{std::move(work)};
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -238,14 +283,18 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  const std::lock_guard lock(state().mutex);
+  if (const cudaError_t error = emulation::refuse_in_capture()) return error;
   if (executable->device != current_device) return fail(cudaErrorInvalidResourceHandle);
   delete executable;
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   const std::lock_guard lock(state().mutex);
+  if (!executable) return fail(cudaErrorInvalidValue);
   const auto to = find(stream);
   if (!to || to->device != executable->device) return fail(cudaErrorInvalidResourceHandle);
+  if (to->is_capturing) return refuse(*to, cudaErrorStreamCaptureUnsupported);
   return add(to, [all = executable->work] {
     for (const Work& work : *all) work();
   });
