@@ -3,9 +3,11 @@
     cuda_pytorch.py --bench build/bench/bench_cuda --model ir_101.afw [--precision f16] [--batches 1,64,256]
 
 PyTorch computes the same weights, channels last, batch norms folded into the convolutions before them, in these ways:
-eager (cuDNN's algorithms found by trying), graph (eager, captured as a CUDA graph), compile (torch.compile with
-mode="max-autotune", which captures CUDA graphs too). Ours runs in a process of its own, `bench_cuda --serve`, and
-computes only when told to. Times are device events; a round is one turn of each, and a ratio is taken within its round.
+eager (cuDNN's algorithms found by trying), graph (eager, captured as a CUDA graph), compile and autotune (torch.compile
+with mode="reduce-overhead" and "max-autotune", which capture CUDA graphs too). Autotuning may take many minutes and is
+given up at --time-limit; a second run goes on from $TORCHINDUCTOR_CACHE_DIR. Ours runs in a process of its own,
+`bench_cuda --serve`, and computes only when told to. Times are device events; a round is one turn of each, and a ratio
+is taken within its round.
 
 Ours goes from bytes of crops on the device to unit embeddings in the host's memory, PyTorch from a normalised tensor to
 an unnormalised one, both on the device. `call` is the host's clock for both, from crops to embeddings in its memory.
@@ -13,6 +15,7 @@ Exits with 77, after saying why, where there is no PyTorch or no device for it."
 import argparse
 import contextlib
 import json
+import os
 import pathlib
 import signal
 import statistics
@@ -23,8 +26,13 @@ import time
 
 SKIPPED = 77
 CROP = 112
-WAYS = ("eager", "graph", "compile")
-TURN_MS, LEAST_SAMPLES, MOST_SAMPLES = 400, 5, 100
+MODES = {"compile": "reduce-overhead", "autotune": "max-autotune"}
+WAYS = ("eager", "graph", *MODES)
+TURN_MS, LEAST_SAMPLES, MOST_SAMPLES = 200, 5, 100
+
+
+class OutOfTime(BaseException):
+    """No Exception: while it compiles, PyTorch catches those, TimeoutError among them, and goes on."""
 
 
 def peers(argument):
@@ -39,7 +47,11 @@ class Ours:
         command = [arguments.bench, "--serve", "--model", arguments.model, "--precision", arguments.precision,
                    "--batch", str(batch), "--crops", crops]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.answer(check="ready")
+        try:
+            self.answer(check="ready")
+        except BaseException:
+            self.process.kill()
+            raise
 
     def answer(self, check=None):
         line = self.process.stdout.readline().strip()
@@ -78,9 +90,9 @@ class Way:
         self.torch, self.kind = torch, kind
         self.pixels = torch.from_numpy(pixels).pin_memory()  # {batch, 112, 112, 3}
         self.x = self.normalised(self.pixels.cuda())
-        if name == "compile":
+        if name in MODES:
             torch._dynamo.reset()
-            compiled = torch.compile(net, mode="max-autotune", dynamic=False)
+            compiled = torch.compile(net, mode=MODES[name], dynamic=False)
 
             def run(x):
                 torch.compiler.cudagraph_mark_step_begin()
@@ -139,11 +151,14 @@ class Way:
 
 @contextlib.contextmanager
 def limited(seconds):
-    """TimeoutError in what takes longer."""
+    """OutOfTime in what takes longer."""
+    seconds = max(seconds, 0)
+
     def stop(*_):
-        raise TimeoutError(f"not done after {seconds:.0f} s")
+        raise OutOfTime(f"not done after {seconds:.0f} s")
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
+    # Again and again: raised where a callback's exceptions are only printed, one is lost.
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01), 5)
     try:
         yield
     finally:
@@ -212,7 +227,8 @@ def measure_batch(torch, arguments, net, kind, reference, crops, batch, until, r
     with tempfile.NamedTemporaryFile(suffix=".raw") as file:
         crops[:batch].tofile(file)
         file.flush()
-        ours = Ours(arguments, batch, file.name)
+        with limited(until - time.monotonic()):
+            ours = Ours(arguments, batch, file.name)
     try:
         report["cosine"][str(batch)] = cosine = least_cosine(torch, ours.embeddings(), reference)
         print(f"batch {batch}: least cosine of ours to PyTorch's float32: {cosine:.6f}", flush=True)
@@ -228,13 +244,14 @@ def measure_batch(torch, arguments, net, kind, reference, crops, batch, until, r
                         row = compare(ours, way, f"{measure}_ms", arguments.rounds)
                         report["rows"].append({"batch": batch, "way": name, "measure": measure, **row})
                         print_row(batch, name, measure, row)
+                        save(arguments, report)  # what is done stays
                 del way
-            except Exception as error:  # the other ways remain
+            except (Exception, OutOfTime) as error:  # the other ways remain
                 report["failed"][f"{name} {batch}"] = f"{type(error).__name__}: {error}"[:400]
                 print(f"| {batch} | {name} | not measured: {type(error).__name__}: {str(error)[:200]!r} |", flush=True)
                 if ours.process.poll() is not None:
                     break
-            save(arguments, report)  # what is done stays
+            save(arguments, report)
     finally:
         ours.close()
 
@@ -275,7 +292,7 @@ def main(argv):
         for batch in arguments.batches:
             try:
                 measure_batch(torch, arguments, net, kind, reference, crops, batch, until, report)
-            except Exception as error:
+            except (Exception, OutOfTime) as error:
                 report["failed"][f"ours {batch}"] = str(error)[:400]
                 print(f"| {batch} | not measured: {error} |", flush=True)
             save(arguments, report)
@@ -290,4 +307,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # else compilations that were given up are waited for
