@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -27,7 +28,7 @@ struct Arguments {
   std::string net = "ir_101", model, detector, precision = "f16", device = "cuda", matching, json, crops;
   std::vector<int> batches = {1, 64, 256}, threads = {1, 2, 4, 8};
   int samples = 0, count = 64, rounds = 5;
-  double matrix_peak = 0;
+  double matrix_peak = 0, seconds = 1e9;
 };
 
 Precision precision_of(const std::string& name) {
@@ -71,7 +72,8 @@ bench::DeviceLimits measure_limits(const Arguments& arguments, const Device& dev
 }
 
 void time_layers(const Arguments& arguments, const Device& device, const bench::DeviceFacts& facts,
-                 const bench::DeviceLimits& limits, nlohmann::json& report) {
+                 const bench::DeviceLimits& limits, nlohmann::json& report,
+                 const std::function<void()>& write) {
   const nn::cuda::DeviceScope scope(device.index);
   const Weights weights = model_of(arguments);
   const auto plan = bench::cuda_plan(weights, device, precision_of(arguments.precision));
@@ -85,13 +87,15 @@ void time_layers(const Arguments& arguments, const Device& device, const bench::
   if (!cudnn) std::printf("cuDNN: not measured: %s\n", reason.c_str());
   report["layers"] = nlohmann::json::array();
   for (const int batch : arguments.batches)
-    for (const auto& row :
-         bench::time_layers(dynamic_cast<const nn::cuda::Plan&>(*plan), facts, limits, cudnn.get(),
-                            {.batch = batch,
-                            .samples = arguments.samples ? arguments.samples : 9,
-                            .matching = arguments.matching,
-                            .every_tile = arguments.every_tile}))
-      report["layers"].push_back(row);
+    bench::time_layers(dynamic_cast<const nn::cuda::Plan&>(*plan), facts, limits, cudnn.get(),
+                       {.batch = batch,
+                        .samples = arguments.samples ? arguments.samples : 9,
+                        .matching = arguments.matching,
+                        .every_tile = arguments.every_tile},
+                       [&](const nlohmann::json& rows) {
+                         for (const auto& row : rows) report["layers"].push_back(row);
+                         write();
+                       });
 }
 
 std::vector<std::uint8_t> crops_of(const Arguments& arguments, int count) {
@@ -128,8 +132,13 @@ void run(Arguments arguments, const Device& device) {
   if (!is_asked) arguments.limits = arguments.layers = arguments.networks = true;
   const auto write = [&] {
     if (arguments.json.empty()) return;
-    std::ofstream file(arguments.json);
-    if (!(file << report.dump(1) << "\n")) throw Error(ErrorCode::io, arguments.json + ": cannot be written");
+    // Ended meanwhile, this program leaves what it wrote before.
+    const std::string unfinished = arguments.json + ".part";
+    std::ofstream file(unfinished);
+    if (!(file << report.dump(1) << "\n").flush())
+      throw Error(ErrorCode::io, unfinished + ": cannot be written");
+    file.close();
+    std::filesystem::rename(unfinished, arguments.json);
   };
   bench::DeviceLimits limits{};
   if (arguments.limits || arguments.layers || arguments.networks)
@@ -148,14 +157,18 @@ void run(Arguments arguments, const Device& device) {
                                               {.files = arguments.pictures,
                                                .count = arguments.count,
                                                .rounds = arguments.rounds,
+                                               .seconds = arguments.seconds,
                                                .threads = arguments.threads,
                                                .device = device,
-                                               .precision = precision_of(arguments.precision)});
+                                               .precision = precision_of(arguments.precision)},
+                                              [&](const nlohmann::json& known) {
+                                                report["pictures"] = known;
+                                                write();
+                                              });
     write();
   }
   if (arguments.layers) {
-    time_layers(arguments, device, facts, limits, report);
-    write();
+    time_layers(arguments, device, facts, limits, report, write);
   }
 }
 
@@ -198,6 +211,9 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--rounds", a.rounds, "Of photographs (default 5)")
       ->check(CLI::Range(1, 1000))
       ->type_name("N");
+  app.add_option("--seconds", a.seconds, "For --pictures: no round begins that would last longer")
+      ->check(CLI::PositiveNumber)
+      ->type_name("S");
   app.add_option("--host-threads", a.threads, "Engines on the device, each with a thread (default 1,2,4,8)")
       ->delimiter(',')
       ->check(CLI::Range(1, 1024))

@@ -18,6 +18,7 @@ inline bool is_emulated() {
 }
 
 int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what was found is there, whatever ends the program
   std::string reason;
   const auto devices = adaface::nn::cuda_device_list(&reason);
   if (devices.empty()) {

@@ -202,11 +202,11 @@ struct Timed {
 
 }  // namespace
 
-nlohmann::json time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts, const DeviceLimits& limits,
-                           Cudnn* cudnn, const LayerOptions& options) {
+void time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts, const DeviceLimits& limits,
+                 Cudnn* cudnn, const LayerOptions& options,
+                 const std::function<void(const nlohmann::json& rows)>& keep) {
   const nn::cuda::DeviceScope scope(plan.device());
   Stream stream;
-  nlohmann::json rows = nlohmann::json::array();
   double chosen_sum = 0, best_sum = 0, cudnn_sum = 0, limit_sum = 0;
   std::printf("\nconvolutions, batch %d; medians in microseconds of one launch, weights from memory\n",
               options.batch);
@@ -214,6 +214,7 @@ nlohmann::json time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts,
               "peak", "limit", "fastest", "us", "cuDNN");
   for (const Kind& kind : kinds_of(plan, options.matching)) {
     const Convolution& c = kind.step->convolution;
+    nlohmann::json rows = nlohmann::json::array();
     Subject subject(stream, *kind.step, options.batch, facts, plan.limits());
     std::vector<Timed> timed;
     for (const ConvolutionTile& tile : subject.allowed_tiles())
@@ -270,6 +271,7 @@ nlohmann::json time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts,
                     &t == &best ? "  fastest" : "");
     };
     for (const Timed& t : timed) tile_row(t);
+    keep(rows);
     const double ms = timed.front().times.median_ms, teraflops = operations / ms * 1e-9;
     chosen_sum += kind.count * ms;
     best_sum += kind.count * best.times.median_ms;
@@ -290,7 +292,6 @@ nlohmann::json time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts,
       "sum over the network's layers: chosen %.3f ms, fastest %.3f ms, cuDNN's convolutions %.3f ms, limit "
       "%.3f ms\n",
       chosen_sum, best_sum, cudnn_sum, limit_sum);
-  return rows;
 }
 
 }  // namespace adaface::bench

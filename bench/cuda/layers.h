@@ -1,6 +1,7 @@
 // Every kind of convolution of a network, alone, with every tile that there is a kernel for.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -22,8 +23,10 @@ struct DeviceLimits {
   double matrix_teraflops = 0, copy_gigabytes = 0;
 };
 
-// Prints a table, and returns it: one object for each kind of layer and tile.
-nlohmann::json time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts, const DeviceLimits& limits,
-                           Cudnn* cudnn, const LayerOptions& options);
+// Prints a table, and gives `keep` its rows, one object for each tile of a kind of layer, as soon as that
+// kind is done.
+void time_layers(const nn::cuda::Plan& plan, const DeviceFacts& facts, const DeviceLimits& limits,
+                 Cudnn* cudnn, const LayerOptions& options,
+                 const std::function<void(const nlohmann::json& rows)>& keep);
 
 }  // namespace adaface::bench

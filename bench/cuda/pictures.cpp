@@ -8,6 +8,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <utility>
@@ -18,10 +19,18 @@
 namespace adaface::bench {
 namespace {
 
+// What the stages of one picture take at most, and of how many pictures at least.
+constexpr double kStagesMs = 10e3;
+constexpr int kLeastPictures = 3;
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
 double milliseconds(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return milliseconds_since(start);
 }
 
 std::size_t size(int value) {
@@ -40,30 +49,40 @@ class Way {
   int faces() const { return faces_; }
   const std::vector<double>& ms() const { return ms_; }
 
-  void round(const std::vector<Image>& pictures, int count, bool keep) {
+  void round(const std::vector<Image>& pictures, int count) {
     std::atomic<int> next = 0, faces = 0;
-    std::vector<std::exception_ptr> failures(engines_.size());
-    const double ms = milliseconds([&] {
-      std::vector<std::thread> threads;
-      for (std::size_t i = 0; i < engines_.size(); ++i)
-        threads.emplace_back([&, i] {
-          try {
-            for (int picture; (picture = next++) < count;)
-              faces +=
-                  static_cast<int>(engines_[i]->analyze(pictures[size(picture) % pictures.size()]).size());
-          } catch (...) {
-            failures[i] = std::current_exception();
-          }
-        });
-      for (std::thread& thread : threads) thread.join();
-    });
-    for (const std::exception_ptr& failure : failures)
-      if (failure) std::rethrow_exception(failure);
+    ms_.push_back(milliseconds([&] {
+      on_all([&](Engine& engine) {
+        for (int picture; (picture = next++) < count;)
+          faces += static_cast<int>(engine.analyze(pictures[size(picture) % pictures.size()]).size());
+      });
+    }));
     faces_ = faces;
-    if (keep) ms_.push_back(ms);
+  }
+  // Every engine has seen every picture.
+  void warm_up(const std::vector<Image>& pictures) {
+    on_all([&](Engine& engine) {
+      for (const Image& picture : pictures) engine.analyze(picture);
+    });
   }
 
  private:
+  void on_all(const std::function<void(Engine&)>& work) {
+    std::vector<std::exception_ptr> failures(engines_.size());
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < engines_.size(); ++i)
+      threads.emplace_back([&, i] {
+        try {
+          work(*engines_[i]);
+        } catch (...) {
+          failures[i] = std::current_exception();
+        }
+      });
+    for (std::thread& thread : threads) thread.join();
+    for (const std::exception_ptr& failure : failures)
+      if (failure) std::rethrow_exception(failure);
+  }
+
   std::string name_;
   std::vector<std::unique_ptr<Engine>> engines_;
   int faces_ = 0;
@@ -89,7 +108,8 @@ std::string plural(int count, const std::string& what) {
 nlohmann::json time_stages(const std::string& name, Detector& detector, Embedder& embedder, Engine* engine,
                            const PictureOptions& options, const std::vector<Image>& pictures) {
   std::vector<double> decode, detect, align, embed, whole;
-  for (int i = 0; i < options.count; ++i) {
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < options.count && (i < kLeastPictures || milliseconds_since(start) < kStagesMs); ++i) {
     const std::size_t at = size(i) % pictures.size();
     const Image& image = pictures[at];
     if (i < static_cast<int>(pictures.size()))
@@ -192,6 +212,21 @@ nlohmann::json agreement(Engine& device, Engine& cpu, const std::vector<Image>& 
           {"cosine", least_similarity}};
 }
 
+nlohmann::json rows_of(const std::vector<Way>& on_device, const std::vector<Way>& on_cpu) {
+  nlohmann::json rows = nlohmann::json::array();
+  for (const std::vector<Way>* ways : {&on_device, &on_cpu})
+    for (const Way& way : *ways) {
+      if (way.ms().empty()) continue;
+      const Times times = times_of(way.ms());
+      rows.push_back({{"name", way.name()},
+                      {"min_ms", times.min_ms},
+                      {"median_ms", times.median_ms},
+                      {"rounds", way.ms().size()},
+                      {"faces", way.faces()}});
+    }
+  return rows;
+}
+
 double median_of(const Way& way) {
   return times_of(way.ms()).median_ms;
 }
@@ -206,7 +241,9 @@ Way* fastest(std::vector<Way>& ways) {
 
 }  // namespace
 
-nlohmann::json time_pictures(const Weights& model, const Weights& detector, const PictureOptions& options) {
+nlohmann::json time_pictures(const Weights& model, const Weights& detector, const PictureOptions& options,
+                             const std::function<void(const nlohmann::json&)>& keep) {
+  const auto start = std::chrono::steady_clock::now();
   std::vector<Image> pictures;
   for (const std::filesystem::path& file : options.files) pictures.push_back(read_image(file));
   std::string reason;
@@ -215,23 +252,32 @@ nlohmann::json time_pictures(const Weights& model, const Weights& detector, cons
   std::printf("\n%d pictures of %dx%d%s, detected, aligned and embedded; milliseconds\n", options.count,
               pictures[0].width(), pictures[0].height(), pictures.size() > 1 ? " and others" : "");
   if (on_device.empty()) std::printf("not on the device: %s\n", reason.c_str());
-  // In turns, so that what disturbs a round disturbs all; the first is not counted.
-  for (int round = 0; round <= options.rounds; ++round)
-    for (std::vector<Way>* ways : {&on_device, &on_cpu})
-      for (Way& way : *ways) way.round(pictures, options.count, round > 0);
-  nlohmann::json rows = nlohmann::json::array();
-  std::printf("%-40s %9s %9s %11s %6s\n", "", "min", "median", "pictures/s", "faces");
+  nlohmann::json result = {{"count", options.count},
+                           {"width", pictures[0].width()},
+                           {"height", pictures[0].height()},
+                           {"ways", nlohmann::json::array()},
+                           {"stages", nlohmann::json::array()}};
   for (std::vector<Way>* ways : {&on_device, &on_cpu})
-    for (const Way& way : *ways) {
-      const Times times = times_of(way.ms());
-      std::printf("%-40s %9.1f %9.1f %11.1f %6d\n", way.name().c_str(), times.min_ms, times.median_ms,
-                  1e3 * options.count / times.median_ms, way.faces());
-      rows.push_back({{"name", way.name()},
-                      {"min_ms", times.min_ms},
-                      {"median_ms", times.median_ms},
-                      {"faces", way.faces()}});
+    for (Way& way : *ways) way.warm_up(pictures);
+  // In turns, so that what disturbs a round disturbs all.
+  for (int round = 0; round < options.rounds; ++round)
+    for (std::vector<Way>* ways : {&on_device, &on_cpu}) {
+      const double longest = std::accumulate(ways->begin(), ways->end(), 0.0, [](double sum, const Way& way) {
+        return sum + (way.ms().empty() ? 0 : way.ms().back());
+      });
+      if (round > 0 && milliseconds_since(start) + longest > 1e3 * options.seconds) continue;
+      for (Way& way : *ways) {
+        way.round(pictures, options.count);
+        result["ways"] = rows_of(on_device, on_cpu);
+        keep(result);
+      }
     }
-  nlohmann::json result = {{"count", options.count}, {"ways", rows}, {"stages", nlohmann::json::array()}};
+  std::printf("%-40s %9s %9s %11s %7s %6s\n", "", "min", "median", "pictures/s", "rounds", "faces");
+  for (const nlohmann::json& row : result["ways"])
+    std::printf("%-40s %9.1f %9.1f %11.1f %7d %6d\n", row["name"].get<std::string>().c_str(),
+                row["min_ms"].get<double>(), row["median_ms"].get<double>(),
+                1e3 * options.count / row["median_ms"].get<double>(), row["rounds"].get<int>(),
+                row["faces"].get<int>());
   Way* const device = fastest(on_device);
   Way* const cpu = fastest(on_cpu);
   if (device) {
@@ -242,6 +288,7 @@ nlohmann::json time_pictures(const Weights& model, const Weights& detector, cons
   } else {
     result["reason"] = reason;
   }
+  keep(result);
   std::printf("\nmedian milliseconds of one picture, one after the other\n%-46s %8s %8s %8s %8s %8s\n", "",
               "decode", "detect", "align", "embed", "analyze");
   const auto stages_of = [&](const std::string& name, Engine& engine) {
