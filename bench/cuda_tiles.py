@@ -38,7 +38,7 @@ def read(paths):
     rows = []
     for path in paths:
         report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        for row in report["layers"]:
+        for row in report.get("layers", []):
             tile = types.SimpleNamespace(**row["tile"])
             name = (f"{tile.rows}x{tile.columns}{'w' * tile.warpgroups}.{tile.stages}/{tile.splits}"
                     f"{'c' * tile.cluster}")
@@ -153,7 +153,7 @@ def main():
     parser.add_argument("files", nargs="+", metavar="LAYERS.json")
     parser.add_argument("--source", type=pathlib.Path,
                         default=pathlib.Path(__file__).resolve().parent.parent / "src/nn/cuda_tiles.cpp")
-    parser.add_argument("--fit", action="store_true", help="look for better constants; a minute")
+    parser.add_argument("--fit", action="store_true", help="look for better constants; some minutes")
     arguments = parser.parse_args()
     constants, rows = constants_of(arguments.source), read(arguments.files)
     problems = problems_of(rows)
