@@ -54,8 +54,10 @@ def limits(out):
 def pytorch(out):
     rows, details = [], []
     for batch in BATCHES:
-        report = report_of(out / f"pytorch_{batch}.json")
-        found = {(row["way"], row["measure"]): row for row in report.get("rows", []) if row["batch"] == batch}
+        reports = [report_of(out / f"{name}_{batch}.json") for name in ("pytorch", "autotune")]
+        found = {(row["way"], row["measure"]): row for report in reports for row in report.get("rows", [])
+                 if row["batch"] == batch}
+        prepare = {name: seconds for report in reports for name, seconds in report.get("prepare_s", {}).items()}
         best = {measure: min((row for (_, of), row in found.items() if of == measure), key=lambda row: row["torch_ms"], default=None)
                 for measure in ("device", "call")}
 
@@ -66,12 +68,13 @@ def pytorch(out):
                      text(best["call"]), ASKED_RATIO[batch]] if device else
                     [batch, NOT_MEASURED, NOT_MEASURED, "", "", "", ASKED_RATIO[batch]])
         for (way, measure), row in found.items():
-            prepare = report["prepare_s"].get(f"{way} {batch}", 0)
             details.append(f"{batch}, {way}, {measure}: ours {row['ours_ms']:.3f} ms, PyTorch {row['torch_ms']:.3f} ms, "
                            f"ratio {row['ratio']:.3f}; {1e3 * batch / row['ours_ms']:.0f} and "
-                           f"{1e3 * batch / row['torch_ms']:.0f} images/s; prepared in {prepare:.0f} s")
-        details += [f"{name}: {why}" for name, why in report.get("failed", {}).items()]
-        details += [f"batch {name}: least cosine to PyTorch's float32 {least:.6f}" for name, least in report.get("cosine", {}).items()]
+                           f"{1e3 * batch / row['torch_ms']:.0f} images/s; prepared in {prepare.get(f'{way} {batch}', 0):.0f} s")
+        for report in reports:
+            details += [f"{name}: {why}" for name, why in report.get("failed", {}).items()]
+        details += [f"batch {name}: least cosine to PyTorch's float32 {least:.6f}"
+                    for name, least in reports[0].get("cosine", {}).items()]
     table("ir_101, f16, beside PyTorch",
           ("batch", "ours, ms", "PyTorch's best, ms", "which", "ours / PyTorch", "call", "asked"), rows)
     if details:
@@ -214,7 +217,10 @@ def main():
     if machine := log_of(out / "machine.txt").strip():
         print(machine, end="\n\n")
     for part in (limits, pytorch, networks, layers, pictures, checks, profiles):
-        part(out)
+        try:
+            part(out)
+        except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:  # the other parts remain
+            print(f"\n{part.__name__}: {type(error).__name__}: {error}")
     return 0
 
 
