@@ -62,14 +62,14 @@ def pytorch(out):
                 for measure in ("device", "call")}
 
         def text(row):
-            return f"**{row['ratio']:.2f}** [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]" if row else NOT_MEASURED
+            return f"**{row['ratio']:.2f}** [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]" if row and "ratio" in row else NOT_MEASURED
         device = best["device"]
-        rows.append([batch, f"{device['ours_ms']:.3f}", f"{device['torch_ms']:.3f}", device["way"], text(device),
+        rows.append([batch, f"{device['ours_ms']:.3f}" if "ours_ms" in device else NOT_MEASURED, f"{device['torch_ms']:.3f}", device["way"], text(device),
                      text(best["call"]), ASKED_RATIO[batch]] if device else
                     [batch, NOT_MEASURED, NOT_MEASURED, "", "", "", ASKED_RATIO[batch]])
         for (way, measure), row in found.items():
-            details.append(f"{batch}, {way}, {measure}: ours {row['ours_ms']:.3f} ms, PyTorch {row['torch_ms']:.3f} ms, "
-                           f"ratio {row['ratio']:.3f}; {1e3 * batch / row['ours_ms']:.0f} and "
+            ours = f"ours {row['ours_ms']:.3f} ms, {1e3 * batch / row['ours_ms']:.0f} images/s, " if "ours_ms" in row else ""
+            details.append(f"{batch}, {way}, {measure}: {ours}PyTorch {row['torch_ms']:.3f} ms, "
                            f"{1e3 * batch / row['torch_ms']:.0f} images/s; prepared in {prepare.get(f'{way} {batch}', 0):.0f} s")
         for report in reports:
             details += [f"{name}: {why}" for name, why in report.get("failed", {}).items()]

@@ -23,10 +23,6 @@ namespace {
 constexpr double kStagesMs = 10e3;
 constexpr int kLeastPictures = 3;
 
-double milliseconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
 double milliseconds(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();

@@ -45,6 +45,10 @@ Times times_of(std::vector<double> ms) {
   return {ms.front(), ms.size() % 2 ? ms[half] : (ms[half - 1] + ms[half]) / 2};
 }
 
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
 DeviceMemory random_numbers(Stream& stream, Storage storage, std::size_t bytes, const std::string& what) {
   const auto element = static_cast<std::size_t>(kernels::cuda::bytes_of(storage));
   std::mt19937_64 random(kSeed);

@@ -1,6 +1,7 @@
 // Times by events of the device, and the numbers that are computed with meanwhile.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <string>
@@ -16,6 +17,8 @@ struct Times {
 };
 // Precondition: not empty.
 Times times_of(std::vector<double> ms);
+// By the host's clock.
+double milliseconds_since(std::chrono::steady_clock::time_point start);
 
 // Milliseconds of each of `samples` runs of enqueue(), which puts work on the stream: between two events, all
 // enqueued before the first is waited for, so that the device does not wait for the host.
