@@ -170,7 +170,9 @@ def checks(out):
                  "; ".join(f"{golden}, {mode} mode: {far} px, {count} faces of {of} pictures" for golden, mode, count, of, far in faces)
                  or NOT_MEASURED])
     for tool in SANITIZERS:
-        of_tool = {name[len(tool) + 1:]: status for name, (status, _) in known.items() if name.startswith(tool + "_")}
+        # Of errors the count is in its last line.
+        of_tool = {name[len(tool) + 1:]: f"{status} ({last.lstrip('= ')})" if status.startswith("code") else status
+                   for name, (status, last) in known.items() if name.startswith(tool + "_")}
         rows.append([f"compute-sanitizer: {tool}", ", ".join(f"{name} {status}" for name, status in of_tool.items()) or "not run"])
     rows.append(["tests", ", ".join(f"{name} {status}" for name, (status, _) in known.items() if name.startswith("test_")) or "not run"])
     table("Checks on the device", ("", ""), rows)
