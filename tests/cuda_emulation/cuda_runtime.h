@@ -21,21 +21,34 @@
 #define __restrict__ __restrict
 
 // Asks the thread that runs; used as the unsigned number that it is.
-struct EmulatedIndex {
-  unsigned (*get)();
-  operator unsigned() const { return get(); }
-};
+template <auto kIndices>
 struct EmulatedIndices {
-  EmulatedIndex x, y, z;
+  template <unsigned dim3::*kAxis>
+  struct Index {
+    EMULATION_UNSEEN operator unsigned() const { return kIndices(*::emulation::self).*kAxis; }
+  };
+  Index<&dim3::x> x;
+  Index<&dim3::y> y;
+  Index<&dim3::z> z;
 };
-#define EMULATED_INDICES(of)                                                            \
-  {                                                                                     \
-    {[] { return ::emulation::self->of.x; }}, {[] { return ::emulation::self->of.y; }}, \
-        {[] { return ::emulation::self->of.z; }},                                       \
-  }
-inline constexpr EmulatedIndices threadIdx EMULATED_INDICES(index), blockIdx EMULATED_INDICES(block->index),
-    blockDim EMULATED_INDICES(block->size), gridDim EMULATED_INDICES(block->grid);
-#undef EMULATED_INDICES
+namespace emulation {
+EMULATION_UNSEEN inline const dim3& thread_index(const Thread& t) {
+  return t.index;
+}
+EMULATION_UNSEEN inline const dim3& block_index(const Thread& t) {
+  return t.block->index;
+}
+EMULATION_UNSEEN inline const dim3& block_size(const Thread& t) {
+  return t.block->grid->block;
+}
+EMULATION_UNSEEN inline const dim3& grid_size(const Thread& t) {
+  return t.block->grid->size;
+}
+}  // namespace emulation
+inline constexpr EmulatedIndices<emulation::thread_index> threadIdx{};
+inline constexpr EmulatedIndices<emulation::block_index> blockIdx{};
+inline constexpr EmulatedIndices<emulation::block_size> blockDim{};
+inline constexpr EmulatedIndices<emulation::grid_size> gridDim{};
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
@@ -55,7 +68,7 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
   return {x, y, z, w};
 }
 
-inline void __syncthreads() {
+EMULATION_UNSEEN inline void __syncthreads() {
   emulation::wait(emulation::self->block->all, emulation::self->block->threads);
 }
 template <typename T>
@@ -74,10 +87,11 @@ T __shfl_xor_sync(unsigned, T value, int bits) {
 }
 template <typename T>
 T atomicAdd(T* at, T value) {
-  return std::atomic_ref<T>(*at).fetch_add(value);
+  const emulation::Atomic atomic(at);
+  return std::atomic_ref<T>(*at).fetch_add(value, std::memory_order_relaxed);
 }
 inline void __threadfence() {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  emulation::fence();
 }
 template <typename T>
 T __ldg(const T* at) {
@@ -207,8 +221,8 @@ struct cudaLaunchConfig_t {
 
 namespace emulation {
 
-// Enqueues what a kernel does.
-cudaError_t launch(cudaStream_t stream, std::function<void()> grid);
+// Enqueues what a kernel does; `owner` owns grid.call.
+cudaError_t launch(cudaStream_t stream, const Grid& grid, bool overlaps, std::shared_ptr<void> owner);
 cudaError_t load(const void* kernel);
 cudaError_t set_shared_limit(const void* kernel, int bytes);
 // What is wrong with a launch of `kernel`, which becomes the last error.
@@ -217,6 +231,8 @@ cudaError_t check_launch(const void* kernel, const cudaLaunchConfig_t& config);
 cudaError_t count_clusters(const void* kernel, const cudaLaunchConfig_t& config, int* clusters);
 // Blocks in a cluster, along y.
 unsigned in_cluster(const cudaLaunchConfig_t& config);
+// Whether the kernel may begin before the one before it has ended.
+bool overlaps(const cudaLaunchConfig_t& config);
 
 // How much memory each device has; how many allocations succeed before one fails, -1: all.
 void set_memory(std::size_t bytes);
@@ -255,11 +271,18 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   static_assert((sizeof(std::decay_t<Parameters>) + ... + 0) <= 4096, "of every device and CUDA 12.0");
   if (const cudaError_t error = emulation::check_launch(reinterpret_cast<const void*>(kernel), *config))
     return error;
-  // Shared, since a std::function wants to be copied and parameters may be large.
-  auto parameters =
-      std::make_shared<std::tuple<std::decay_t<Parameters>...>>(std::forward<Arguments>(arguments)...);
-  return emulation::launch(config->stream, [=, c = *config, in_cluster = emulation::in_cluster(*config)] {
-    emulation::run_grid(c.gridDim, c.blockDim, in_cluster, c.dynamicSmemBytes,
-                        [&] { std::apply(kernel, *parameters); });
-  });
+  struct Call {
+    void (*kernel)(Parameters...);
+    std::tuple<std::decay_t<Parameters>...> parameters;
+  };
+  auto call = std::make_shared<Call>(
+      kernel, std::tuple<std::decay_t<Parameters>...>(std::forward<Arguments>(arguments)...));
+  emulation::Grid grid;
+  grid.size = config->gridDim;
+  grid.block = config->blockDim;
+  grid.in_cluster = emulation::in_cluster(*config);
+  grid.shared_bytes = config->dynamicSmemBytes;
+  grid.run = [](void* it) { std::apply(static_cast<Call*>(it)->kernel, static_cast<Call*>(it)->parameters); };
+  grid.call = call.get();
+  return emulation::launch(config->stream, grid, emulation::overlaps(*config), std::move(call));
 }

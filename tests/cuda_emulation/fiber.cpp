@@ -6,6 +6,8 @@
 #include <cstring>
 #include <new>
 
+#include "tests/cuda_emulation/races.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #endif
@@ -99,15 +101,26 @@ extern "C" void emulation_switch_stack(void** save, void* load);
 
 namespace emulation {
 
+#if defined(__SANITIZE_THREAD__)
+constexpr unsigned kUnordered = 1;  // a switch says nothing about what happened before what
+#endif
+
 Fiber::Fiber() {
+  const Unseen unseen;
   void* memory = ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   ::mprotect(memory, 4096, PROT_NONE);  // an overflow is a fault, not another stack's data
   stack_ = static_cast<std::byte*>(memory);
+#if defined(__SANITIZE_THREAD__)
+  seen_inside_ = __tsan_create_fiber(0);
+#endif
 }
 
 Fiber::~Fiber() {
   ::munmap(stack_, kStackBytes);
+#if defined(__SANITIZE_THREAD__)
+  __tsan_destroy_fiber(seen_inside_);
+#endif
 }
 
 void Fiber::start(void (*entry)(void*), void* argument) {
@@ -132,11 +145,18 @@ void Fiber::start(void (*entry)(void*), void* argument) {
   inside_ = frame;
 }
 
-void Fiber::resume() {
+EMULATION_UNSEEN void Fiber::resume() {
+#if defined(__SANITIZE_THREAD__)
+  seen_outside_ = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(seen_inside_, kUnordered);
+#endif
   emulation_switch_stack(&outside_, inside_);
 }
 
-void Fiber::leave() {
+EMULATION_UNSEEN void Fiber::leave() {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_switch_to_fiber(seen_outside_, kUnordered);
+#endif
   emulation_switch_stack(&inside_, outside_);
 }
 

@@ -25,6 +25,8 @@ class Fiber {
   std::byte* stack_;
   void* inside_ = nullptr;   // the stack pointer of the fiber while it does not run
   void* outside_ = nullptr;  // of its resume() while it does
+  // ThreadSanitizer's names of the same two.
+  void *seen_inside_ = nullptr, *seen_outside_ = nullptr;
 };
 
 }  // namespace emulation

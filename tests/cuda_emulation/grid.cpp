@@ -1,12 +1,16 @@
 #include "tests/cuda_emulation/grid.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <random>
 
 #include "src/nn/thread_pool.h"
@@ -18,75 +22,133 @@
 namespace emulation {
 namespace {
 
-constexpr std::size_t kSharedAlignment = 1024;
 std::atomic<unsigned> chosen_schedule{0};
+bool atomic_runs = false;
+constexpr std::size_t kManyThreads = 1500;  // ThreadSanitizer knows 8128, and two multiprocessors have theirs
 
-void enter(void* argument) {
-  auto& thread = *static_cast<Thread*>(argument);
-  (*thread.block->body)();
+void finish(Thread& thread) {
+  const Unseen unseen;
   if (!thread.products.empty()) stop("a thread ends before its products");
   if (thread.has_arrived) stop("a thread ends before it has waited for its cluster");
   thread.done = true;
   --thread.block->running;
   ++thread.block->cluster->events;
+}
+
+EMULATION_UNSEEN void enter(void* argument) {
+  auto& thread = *static_cast<Thread*>(argument);
+  const Grid& grid = *thread.block->grid;
+  acquire(thread.block->cluster);
+  grid.run(grid.call);
+  release(grid.call);
+  finish(thread);
   thread.fiber.leave();
   std::abort();
 }
 
-// Shared memory of a block, of which nothing is initialised.
+// Shared memory of a block, of which nothing is initialised, on pages that nobody has used.
 class Shared {
  public:
+  Shared() = default;
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
+  ~Shared() { unmap(); }
+
   void give(Block& block) {
+    const Unseen unseen;
+    unmap();
+    const std::size_t bytes = block.grid->shared_bytes, room = bytes + kRoomBehind;
+    void* memory = ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    memory_ = block.shared = static_cast<std::byte*>(memory);
+    room_ = room;
+    std::memset(memory_, 0xFF, room);
 #if defined(__SANITIZE_ADDRESS__)
-    __asan_unpoison_memory_region(bytes_.data(), bytes_.size());
-#endif
-    bytes_.resize(block.shared_bytes + kSharedAlignment);
-    void* begin = bytes_.data();
-    std::size_t room = bytes_.size();
-    block.shared = static_cast<std::byte*>(std::align(kSharedAlignment, block.shared_bytes, begin, room));
-    std::memset(bytes_.data(), 0xFF, bytes_.size());
-#if defined(__SANITIZE_ADDRESS__)
-    std::byte* const end = block.shared + block.shared_bytes;
-    __asan_poison_memory_region(end, static_cast<std::size_t>(bytes_.data() + bytes_.size() - end));
+    __asan_poison_memory_region(memory_ + bytes, kRoomBehind);
 #endif
   }
 
  private:
-  std::vector<std::byte> bytes_;
+  static constexpr std::size_t kRoomBehind = 1024;
+
+  void unmap() {
+    if (!memory_) return;
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(memory_, room_);
+#endif
+    ::munmap(memory_, room_);
+    memory_ = nullptr;
+  }
+
+  std::byte* memory_ = nullptr;
+  std::size_t room_ = 0;
 };
+
+EMULATION_UNSEEN void give_turn(Thread& thread) {
+  self = &thread;
+  thread.fiber.resume();
+  self = nullptr;
+}
 
 // What one thread of the system keeps from cluster to cluster.
 struct Multiprocessor {
-  std::vector<std::unique_ptr<Thread>> threads;
-  std::vector<Shared> shared;
+  // In the order in which they were used last.
+  std::deque<std::unique_ptr<Thread>> idle;
+  std::size_t made = 0;  // idle or not
+  std::deque<Shared> shared;
+
+  // ThreadSanitizer takes what one thread does for ordered: it becomes another only when everything is
+  // ordered behind its past. Of a launch of very many threads, where new ones would take minutes, blocks far
+  // from one another share them.
+  std::unique_ptr<Thread> take(const Grid& grid) {
+    const bool are_many = made >= kManyThreads;
+    const auto may_be_used = [&](const Thread& thread) {
+      return !thread.is_past || *thread.is_past || (are_many && thread.is_past == grid.is_past);
+    };
+    if (!idle.empty() && (are_many || may_be_used(*idle.front()))) {
+      std::unique_ptr<Thread> first = std::move(idle.front());
+      idle.pop_front();
+      if (may_be_used(*first)) return first;
+      --made;
+    }
+    ++made;
+    return std::make_unique<Thread>();
+  }
 
   void start(Thread& thread, Block& block, int number) {
     const auto n = static_cast<unsigned>(number);
     thread.block = &block;
     thread.number = number;
-    thread.index = {n % block.size.x, n / block.size.x % block.size.y, n / block.size.x / block.size.y};
+    const dim3 size = block.grid->block;
+    thread.index = {n % size.x, n / size.x % size.y, n / size.x / size.y};
     thread.done = false;
     thread.copies.clear();
     thread.groups.clear();
     thread.is_unfenced = thread.may_multiply = thread.has_arrived = false;
     thread.products.clear();
     thread.product_groups.clear();
+    thread.has_fenced = false;
+    thread.atomics.clear();
+    thread.is_past = block.grid->is_past;
     thread.fiber.start(enter, &thread);
   }
 
   void run(Cluster& cluster) {
-    if (shared.size() < cluster.blocks.size()) shared.resize(cluster.blocks.size());
+    std::vector<std::unique_ptr<Thread>> threads;
+    while (shared.size() < cluster.blocks.size()) shared.emplace_back();
     for (std::size_t rank = 0; rank < cluster.blocks.size(); ++rank) {
       Block& block = cluster.blocks[rank];
       shared[rank].give(block);
       block.cluster = &cluster;
-      block.threads = block.running = static_cast<int>(block.size.x * block.size.y * block.size.z);
+      const dim3 size = block.grid->block;
+      block.threads = block.running = static_cast<int>(size.x * size.y * size.z);
       for (int i = 0; i < block.threads; ++i) {
-        const auto place = static_cast<std::size_t>(cluster.threads++);
-        if (place == threads.size()) threads.push_back(std::make_unique<Thread>());
-        start(*threads[place], block, i);
+        ++cluster.threads;
+        threads.push_back(take(*block.grid));
+        start(*threads.back(), block, i);
       }
     }
+    release(&cluster);
     const unsigned seed = schedule();
     std::minstd_rand random(seed);
     std::vector<int> order;
@@ -95,8 +157,7 @@ struct Multiprocessor {
       if (seed > 1) std::shuffle(order.begin(), order.end(), random);
       const std::uint64_t events = cluster.events;
       for (int i : order) {
-        self = threads[static_cast<std::size_t>(i)].get();
-        self->fiber.resume();
+        give_turn(*threads[static_cast<std::size_t>(i)]);
       }
       std::erase_if(order, [&](int i) { return threads[static_cast<std::size_t>(i)]->done; });
       if (events == cluster.events) {
@@ -106,7 +167,7 @@ struct Multiprocessor {
         std::abort();
       }
     }
-    self = nullptr;
+    std::ranges::move(threads, std::back_inserter(idle));
   }
 };
 
@@ -119,25 +180,29 @@ void stop(const char* wrong) {
   std::abort();
 }
 
-void yield() {
+EMULATION_UNSEEN void yield() {
   self->fiber.leave();
 }
 
 void wait(Barrier& barrier, int count) {
+  const Unseen unseen;
+  const unsigned generation = barrier.generation;
+  release(barrier.order_of(generation));
   ++self->block->cluster->events;
   if (++barrier.arrived == count) {
     barrier.arrived = 0;
     ++barrier.generation;
-    return;
   }
-  const unsigned generation = barrier.generation;
   while (barrier.generation == generation) yield();
+  acquire(barrier.order_of(generation));
 }
 
-void arrive(Cluster& cluster) {
+void arrive(Cluster& cluster, bool showing) {
+  const Unseen unseen;
   if (self->has_arrived) stop("a thread arrives at its cluster's barrier before it has waited there");
   self->has_arrived = true;
   self->arrived_at = cluster.all.generation;
+  if (showing) release(cluster.all.order_of(self->arrived_at));
   ++cluster.events;
   if (++cluster.all.arrived < cluster.threads) return;
   cluster.all.arrived = 0;
@@ -145,12 +210,40 @@ void arrive(Cluster& cluster) {
 }
 
 void wait_for_arrivals(Cluster& cluster) {
+  const Unseen unseen;
   if (!self->has_arrived) stop("a thread waits at its cluster's barrier before it has arrived there");
   while (cluster.all.generation == self->arrived_at) yield();
   self->has_arrived = false;
+  acquire(cluster.all.order_of(self->arrived_at));
+}
+
+void fence() {
+  // ThreadSanitizer knows no fences: there the two calls are all that orders.
+  if constexpr (!kSeesRaces) std::atomic_thread_fence(std::memory_order_seq_cst);
+  const Unseen unseen;
+  self->has_fenced = true;
+  for (const void* at : self->atomics) acquire(at);
+  self->atomics.clear();
+}
+
+// A lock that ThreadSanitizer does not see: only fences order.
+EMULATION_UNSEEN Atomic::Atomic(const void* at) : at_(at) {
+  while (__atomic_exchange_n(&atomic_runs, true, __ATOMIC_ACQUIRE)) {
+  }
+}
+EMULATION_UNSEEN Atomic::~Atomic() {
+  if (self->has_fenced) release(at_);
+  __atomic_store_n(&atomic_runs, false, __ATOMIC_RELEASE);
+  const Unseen unseen;
+  self->atomics.push_back(at_);
+}
+
+EMULATION_UNSEEN void wait_for_previous_grid() {
+  if (const void* previous = self->block->grid->previous) acquire(previous);
 }
 
 const std::byte* in_block(const void* shared, int rank) {
+  const Unseen unseen;
   const std::vector<Block>& blocks = self->block->cluster->blocks;
   if (rank < 0 || static_cast<std::size_t>(rank) >= blocks.size()) stop("no such block in the cluster");
   const Block& block = blocks[static_cast<std::size_t>(rank)];
@@ -165,29 +258,26 @@ unsigned schedule() {
   return chosen_schedule;
 }
 
-void run_grid(dim3 grid, dim3 size, unsigned in_cluster, std::size_t shared_bytes,
-              const std::function<void()>& body) {
+void run_grid(const Grid& grid) {
   // Kernels of several host threads run one after the other.
   static std::mutex mutex;
-  static adaface::nn::ThreadPool pool(adaface::nn::thread_count(0), nullptr);
+  static adaface::nn::ThreadPool pool(kSeesRaces ? 2 : adaface::nn::thread_count(0), nullptr);
   const std::lock_guard lock(mutex);
-  const unsigned clusters_down = grid.y / in_cluster;
+  const unsigned clusters_down = grid.size.y / grid.in_cluster;
   const auto run_cluster = [&](int number, int) {
     static thread_local Multiprocessor multiprocessor;
     const auto i = static_cast<unsigned>(number);
     Cluster cluster;
-    cluster.blocks.resize(in_cluster);
-    for (unsigned rank = 0; rank < in_cluster; ++rank) {
+    cluster.blocks.resize(grid.in_cluster);
+    for (unsigned rank = 0; rank < grid.in_cluster; ++rank) {
       Block& block = cluster.blocks[rank];
-      block.index = {i % grid.x, i / grid.x % clusters_down * in_cluster + rank, i / grid.x / clusters_down};
-      block.size = size;
-      block.grid = grid;
-      block.shared_bytes = shared_bytes;
-      block.body = &body;
+      block.index = {i % grid.size.x, i / grid.size.x % clusters_down * grid.in_cluster + rank,
+                     i / grid.size.x / clusters_down};
+      block.grid = &grid;
     }
     multiprocessor.run(cluster);
   };
-  pool.run(static_cast<int>(grid.x * clusters_down * grid.z), run_cluster);
+  pool.run(static_cast<int>(grid.size.x * clusters_down * grid.size.z), run_cluster);
 }
 
 }  // namespace emulation

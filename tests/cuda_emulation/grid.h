@@ -6,10 +6,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <vector>
 
 #include "tests/cuda_emulation/fiber.h"
+#include "tests/cuda_emulation/races.h"
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
@@ -21,6 +22,9 @@ namespace emulation {
 struct Barrier {
   int arrived = 0;
   unsigned generation = 0;
+  char order[2] = {};  // of even and odd generations
+
+  const void* order_of(unsigned which) const { return &order[which % 2]; }
 };
 
 // Lanes that do something together: what each brings, and where they wait.
@@ -60,18 +64,31 @@ struct Thread {
   bool may_multiply = false;  // since begin_products()
   bool has_arrived = false;   // at the cluster's barrier, and not waited
   unsigned arrived_at = 0;    // its generation then
+  bool has_fenced = false;
+  std::vector<const void*> atomics;     // since the last fence
+  std::shared_ptr<const bool> is_past;  // of the launch that it ran in last
+};
+
+// A launch of a kernel.
+struct Grid {
+  dim3 size, block;
+  unsigned in_cluster = 1;  // blocks, along y
+  std::size_t shared_bytes = 0;
+  void (*run)(void* call) = nullptr;    // by every thread
+  void* call = nullptr;                 // also the address that orders what comes after the launch behind it
+  const void* previous = nullptr;       // that of the launch which may not have ended when this one begins
+  std::shared_ptr<const bool> is_past;  // becomes true when all that comes is behind this launch
 };
 
 struct Block {
-  dim3 index, size, grid;
+  dim3 index;
   Cluster* cluster = nullptr;
   int threads = 0, running = 0;
   std::byte* shared = nullptr;
-  std::size_t shared_bytes = 0;
   int unfenced = 0;  // threads
   Barrier all;
   Team warps[32], warpgroups[8];
-  const std::function<void()>* body = nullptr;
+  const Grid* grid = nullptr;
 };
 
 // Blocks along y that run at the same time and read one another's shared memory.
@@ -91,8 +108,8 @@ inline constinit thread_local Thread* self = nullptr;
 // Another thread's turn.
 void yield();
 void wait(Barrier& barrier, int count);
-// The cluster's barrier, in two halves.
-void arrive(Cluster& cluster);
+// The cluster's barrier, in two halves; who arrives without `showing` orders nothing.
+void arrive(Cluster& cluster, bool showing);
 void wait_for_arrivals(Cluster& cluster);
 // Where in the shared memory of a block of the cluster lies what `shared` is in this block's.
 const std::byte* in_block(const void* shared, int rank);
@@ -112,16 +129,21 @@ void together(Team& team, int lane, int lanes, void* mine, Act act) {
   while (team.barrier.generation == generation) yield();
 }
 
-inline int lane() {
+EMULATION_UNSEEN inline int lane() {
   return self->number % 32;
+}
+EMULATION_UNSEEN inline int number_in_warpgroup() {
+  return self->number % 128;
 }
 template <typename Act>
 void warp_together(void* mine, Act act) {
+  const Unseen unseen;
   together(self->block->warps[self->number / 32], lane(), 32, mine, act);
 }
 template <typename Act>
 void warpgroup_together(void* mine, Act act) {
-  together(self->block->warpgroups[self->number / 128], self->number % 128, 128, mine, act);
+  const Unseen unseen;
+  together(self->block->warpgroups[self->number / 128], number_in_warpgroup(), 128, mine, act);
 }
 
 // The order in which the threads of a block take turns: 0 ascending, 1 descending, else shuffled with this
@@ -130,9 +152,24 @@ void warpgroup_together(void* mine, Act act) {
 void set_schedule(unsigned seed);
 unsigned schedule();
 
-// Runs all blocks, in clusters of `in_cluster` along y; `shared_bytes` of shared memory each, filled with
-// bytes that make NaNs.
-void run_grid(dim3 grid, dim3 block, unsigned in_cluster, std::size_t shared_bytes,
-              const std::function<void()>& body);
+// An atomic operation of a thread, while it lives. What came before a fence before it happens before what
+// comes after a fence after a later one of the same address.
+class Atomic {
+ public:
+  explicit Atomic(const void* at);
+  ~Atomic();
+  Atomic(const Atomic&) = delete;
+  Atomic& operator=(const Atomic&) = delete;
+
+ private:
+  const void* at_;
+};
+void fence();
+
+// Until the launch before this one has ended.
+void wait_for_previous_grid();
+
+// Runs all blocks; shared memory is filled with bytes that make NaNs.
+void run_grid(const Grid& grid);
 
 }  // namespace emulation

@@ -82,14 +82,18 @@ void multiply_step(Product product, int rows, int columns, const std::uint32_t* 
 
 namespace {
 
+// Chunks of 16 bytes of a row lie exchanged by the row's number within eight rows of 128 bytes: bits 4 to 6
+// of an address are those it would have, exclusive or bits 7 to 9.
+std::uint64_t swizzled(std::uint64_t plain) {
+  return plain ^ ((plain >> 7 & 7) << 4);
+}
+
 void warpgroup_step(Product product, int columns, std::uint64_t a, std::uint64_t b, float** sums) {
-  // Chunks of 16 bytes of a row lie exchanged by the row's number within eight rows of 128 bytes: bits 4 to 6
-  // of an address are those it would have, exclusive or bits 7 to 9.
   const auto read = [](std::uint64_t base, int row, std::uint32_t* to) {
     for (int chunk = 0; chunk < 2; ++chunk) {
       const std::uint64_t plain =
           base + static_cast<std::uint64_t>(row) * 128 + static_cast<std::uint64_t>(chunk) * 16;
-      std::memcpy(to + chunk * 4, reinterpret_cast<const void*>(plain ^ ((plain >> 7 & 7) << 4)), 16);
+      std::memcpy(to + chunk * 4, reinterpret_cast<const void*>(swizzled(plain)), 16);
     }
   };
   std::uint32_t rows[64 * 8], lines[256 * 8];
@@ -112,7 +116,69 @@ void warpgroup_step(Product product, int columns, std::uint64_t a, std::uint64_t
 
 }  // namespace
 
+void finish_copies(std::size_t left) {
+  emulation::Thread& thread = *emulation::self;
+  std::size_t groups = 0, end = 0;
+  {
+    const emulation::Unseen unseen;
+    if (thread.groups.size() <= left) return;
+    groups = thread.groups.size() - left;
+    end = thread.groups[groups - 1];
+    if (end > 0 && !std::exchange(thread.is_unfenced, true)) ++thread.block->unfenced;
+  }
+  for (std::size_t i = 0; i < end; ++i) {
+    emulation::PendingCopy copy;
+    {
+      const emulation::Unseen unseen;
+      copy = thread.copies[i];
+      if (copy.read > 0) std::memcpy(copy.dst, copy.src, static_cast<std::size_t>(copy.read));
+      std::memset(static_cast<std::byte*>(copy.dst) + copy.read, 0,
+                  static_cast<std::size_t>(copy.bytes - copy.read));
+    }
+    emulation::sees_read(copy.src, static_cast<std::size_t>(copy.read));
+    emulation::sees_write(copy.dst, static_cast<std::size_t>(copy.bytes));
+  }
+  const emulation::Unseen unseen;
+  thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<std::ptrdiff_t>(end));
+  thread.groups.erase(thread.groups.begin(), thread.groups.begin() + static_cast<std::ptrdiff_t>(groups));
+  for (std::size_t& group : thread.groups) group -= end;
+}
+
+void see_product(int columns, std::uint64_t a, std::uint64_t b) {
+  if (!emulation::kSeesRaces) return;
+  const auto see = [](std::uint64_t base, int chunk) {
+    const std::uint64_t plain = base + static_cast<std::uint64_t>(chunk / 2 * 128 + chunk % 2 * 16);
+    emulation::sees_read(reinterpret_cast<const void*>(swizzled(plain)), 16);
+  };
+  const int thread = emulation::number_in_warpgroup();
+  see(a, thread);
+  for (int chunk = thread; chunk < 2 * columns; chunk += 128) see(b, chunk);
+}
+
+namespace {
+
+void see_products(std::size_t left) {
+  const emulation::Thread& thread = *emulation::self;
+  std::size_t end = 0;
+  {
+    const emulation::Unseen unseen;
+    const std::vector<std::size_t>& groups = thread.product_groups;
+    if (groups.size() > left) end = groups[groups.size() - left - 1];
+  }
+  for (std::size_t i = 0; i < end; ++i) {
+    emulation::PendingProduct product;
+    {
+      const emulation::Unseen unseen;
+      product = thread.products[i];
+    }
+    see_product(product.columns, product.a, product.b);
+  }
+}
+
+}  // namespace
+
 void finish_products(std::size_t left) {
+  if (emulation::kSeesRaces) see_products(left);
   emulation::Thread* const mine = emulation::self;
   emulation::warpgroup_together(mine, [left](void** all) {
     emulation::Thread* threads[128];

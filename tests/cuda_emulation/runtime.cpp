@@ -114,6 +114,13 @@ unsigned in_cluster(const cudaLaunchConfig_t& c) {
   return 1;
 }
 
+bool overlaps(const cudaLaunchConfig_t& c) {
+  for (unsigned i = 0; i < c.numAttrs; ++i)
+    if (c.attrs[i].id == cudaLaunchAttributeProgrammaticStreamSerialization)
+      return c.attrs[i].val.programmaticStreamSerializationAllowed != 0;
+  return false;
+}
+
 cudaError_t check_launch(const void* kernel, const cudaLaunchConfig_t& c) {
   std::size_t limit = kDefaultShared;
   {

@@ -11,7 +11,39 @@
 using emulation::current_device;
 using emulation::fail;
 using emulation::state;
-using Work = std::function<void()>;
+
+namespace {
+
+// Launches of one stream that have run, and that what comes next has not waited for.
+class Launches {
+ public:
+  void wait() {
+    for (const Launch& launch : launches_) {
+      emulation::acquire(launch.call.get());
+      *launch.is_past = true;
+    }
+    launches_.clear();
+  }
+  void run(emulation::Grid grid, bool overlaps, const std::shared_ptr<void>& call) {
+    if (!overlaps) wait();
+    if (!emulation::kSeesRaces) return emulation::run_grid(grid);
+    grid.previous = launches_.empty() ? nullptr : launches_.back().call.get();
+    launches_.push_back({call, std::make_shared<bool>(false)});
+    grid.is_past = launches_.back().is_past;
+    emulation::run_grid(grid);
+  }
+
+ private:
+  struct Launch {
+    std::shared_ptr<void> call;
+    std::shared_ptr<bool> is_past;
+  };
+  std::vector<Launch> launches_;
+};
+
+using Work = std::function<void(Launches&)>;
+
+}  // namespace
 
 struct CUstream_st {
   explicit CUstream_st(int of) : device(of) {}
@@ -22,6 +54,7 @@ struct CUstream_st {
   std::vector<Work> captured;
   std::deque<Work> queue;
   std::uint64_t asked = 0, done = 0;  // how many
+  Launches launches;
 };
 
 namespace {
@@ -55,9 +88,15 @@ void run_until(const Mark& mark) {
   while (!mark.is_reached()) {
     const Work work = std::move(mark.stream->queue.front());
     mark.stream->queue.pop_front();
-    work();  // which may run other streams, as far as this one waits for them
+    work(mark.stream->launches);  // which may run other streams, as far as this one waits for them
     ++mark.stream->done;
   }
+}
+
+// As the host does.
+void wait_for(const Mark& mark) {
+  run_until(mark);
+  if (mark.stream) mark.stream->launches.wait();
 }
 
 Mark end_of(const std::shared_ptr<CUstream_st>& stream) {
@@ -81,6 +120,14 @@ void run_ahead(const std::shared_ptr<CUstream_st>& stream) {
     const std::shared_ptr<CUstream_st> some = at->second;
     if (some->done < some->asked) run_until({some, some->done + 1});
   }
+}
+
+// What is no kernel begins when all before it has ended.
+Work after_launches(std::function<void()> action) {
+  return [action = std::move(action)](Launches& launches) {
+    launches.wait();
+    action();
+  };
 }
 
 // Ends a capture from outside, where one was asked for.
@@ -114,13 +161,13 @@ cudaError_t add(const std::shared_ptr<CUstream_st>& stream, Work work) {
 
 namespace emulation {
 
-cudaError_t launch(cudaStream_t stream, std::function<void()> grid) {
+cudaError_t launch(cudaStream_t stream, const Grid& grid, bool overlaps, std::shared_ptr<void> owner) {
   const std::lock_guard lock(state().mutex);
   const auto to = find(stream);
   // A launch is the current device's.
   if (!to || to->device != current_device) return fail(cudaErrorInvalidResourceHandle);
   ++state().uses[to->device];
-  return add(to, std::move(grid));
+  return add(to, [=, owner = std::move(owner)](Launches& launches) { launches.run(grid, overlaps, owner); });
 }
 
 cudaError_t refuse_in_capture() {
@@ -134,7 +181,7 @@ void run_out(int device) {
   std::vector<Mark> ends;
   for (const auto& [handle, stream] : state().streams)
     if (stream->device == device) ends.push_back(end_of(stream));
-  for (const Mark& end : ends) run_until(end);
+  for (const Mark& end : ends) wait_for(end);
 }
 
 }  // namespace emulation
@@ -154,11 +201,11 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaM
   if (!is_there(at_dst, kind != cudaMemcpyDeviceToHost) || !is_there(at_src, kind != cudaMemcpyHostToDevice))
     return fail(cudaErrorInvalidValue);
   if (to->is_capturing && (!at_src || !at_dst)) return refuse(*to, cudaErrorStreamCaptureUnsupported);
-  if (at_src) return add(to, [=] { std::memcpy(dst, src, bytes); });
+  if (at_src) return add(to, after_launches([=] { std::memcpy(dst, src, bytes); }));
   const auto* const from = static_cast<const std::byte*>(src);
-  return add(to, [dst, staged = std::vector<std::byte>(from, from + bytes)] {
-    std::memcpy(dst, staged.data(), staged.size());
-  });
+  return add(to, after_launches([dst, staged = std::vector<std::byte>(from, from + bytes)] {
+               std::memcpy(dst, staged.data(), staged.size());
+             }));
 }
 
 cudaError_t cudaMemsetAsync(void* dst, int value, std::size_t bytes, cudaStream_t stream) {
@@ -167,7 +214,7 @@ cudaError_t cudaMemsetAsync(void* dst, int value, std::size_t bytes, cudaStream_
   const emulation::Allocation* const at = state().find(dst, bytes);
   if (!to) return fail(cudaErrorInvalidResourceHandle);
   if (!at || at->is_pinned || at->device != to->device) return fail(cudaErrorInvalidValue);
-  return add(to, [=] { std::memset(dst, value, bytes); });
+  return add(to, after_launches([=] { std::memset(dst, value, bytes); }));
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
@@ -183,7 +230,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const auto known = find(stream);
   if (!known || known->device != current_device) return fail(cudaErrorInvalidResourceHandle);
   if (known->is_capturing) return refuse(*known, cudaErrorStreamCaptureUnsupported);
-  run_until(end_of(known));
+  wait_for(end_of(known));
   state().streams.erase(stream);
   return cudaSuccess;
 }
@@ -193,7 +240,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (!known) return fail(cudaErrorInvalidResourceHandle);
   if (known->is_capturing) return refuse(*known, cudaErrorStreamCaptureUnsupported);
   if (const cudaError_t error = emulation::refuse_in_capture()) return error;
-  run_until(end_of(known));
+  wait_for(end_of(known));
   return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
@@ -201,7 +248,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   const auto to = find(stream);
   // Nothing outside may be waited for within a graph, and no event is recorded there.
   if (to && to->is_capturing) return refuse(*to, cudaErrorStreamCaptureIsolation);
-  return add(to, [mark = event->mark] { run_until(mark); });
+  return add(to, after_launches([mark = event->mark] { wait_for(mark); }));
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
@@ -225,7 +272,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (!to || to->device != event->device) return fail(cudaErrorInvalidResourceHandle);
   if (to->is_capturing) return refuse(*to, cudaErrorStreamCaptureUnsupported);
   event->mark = {to, to->asked + 1};
-  return add(to, [when = event->when] { *when = std::chrono::steady_clock::now(); });
+  return add(to, after_launches([when = event->when] { *when = std::chrono::steady_clock::now(); }));
 }
 // Makes nothing happen: as late as possible is when somebody waits.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
@@ -236,7 +283,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(state().mutex);
   if (const cudaError_t error = emulation::refuse_in_capture()) return error;
-  run_until(event->mark);
+  wait_for(event->mark);
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
@@ -295,7 +342,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   const auto to = find(stream);
   if (!to || to->device != executable->device) return fail(cudaErrorInvalidResourceHandle);
   if (to->is_capturing) return refuse(*to, cudaErrorStreamCaptureUnsupported);
-  return add(to, [all = executable->work] {
-    for (const Work& work : *all) work();
+  return add(to, [all = executable->work](Launches& launches) {
+    for (const Work& work : *all) work(launches);
   });
 }

@@ -10,7 +10,7 @@
 
 namespace adaface::kernels::cuda::ptx {
 
-inline std::byte* dynamic_shared() {
+EMULATION_UNSEEN inline std::byte* dynamic_shared() {
   return emulation::self->block->shared;
 }
 
@@ -23,7 +23,8 @@ inline float bf16_to_float(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 inline float round_to_tf32(float value) {
-  return std::bit_cast<float>((std::bit_cast<std::uint32_t>(value) + 0x1000u) & ~0x1FFFu);
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return std::bit_cast<float>((std::isfinite(value) ? bits + 0x1000u : bits) & ~0x1FFFu);
 }
 inline std::uint32_t pack_f16(float low, float high) {
   return float_to_f16(low) | static_cast<std::uint32_t>(float_to_f16(high)) << 16;
@@ -45,6 +46,10 @@ inline float2 unpack_bf16(std::uint32_t pair) {
 // not wait, and a copy that does not wait for a read, find NaNs.
 
 inline void copy_async(void* shared, const void* global, int read) {
+  // At any time between here and the wait.
+  emulation::sees_read(global, static_cast<std::size_t>(read));
+  emulation::sees_write(shared, 16);
+  const emulation::Unseen unseen;
   std::memset(shared, 0xFF, 16);
   emulation::self->copies.push_back({shared, global, 16, read});
 }
@@ -52,29 +57,21 @@ inline void copy_async_streaming(void* shared, const void* global, int read) {
   copy_async(shared, global, read);
 }
 inline void commit_copies() {
+  const emulation::Unseen unseen;
   emulation::self->groups.push_back(emulation::self->copies.size());
 }
+// All groups but the `left` newest.
+void finish_copies(std::size_t left);
 template <int kGroups>
 void wait_for_copies() {
-  emulation::Thread& thread = *emulation::self;
-  if (thread.groups.size() <= static_cast<std::size_t>(kGroups)) return;
-  const std::size_t groups = thread.groups.size() - kGroups, end = thread.groups[groups - 1];
-  if (end > 0 && !std::exchange(thread.is_unfenced, true)) ++thread.block->unfenced;
-  for (std::size_t i = 0; i < end; ++i) {
-    const emulation::PendingCopy& copy = thread.copies[i];
-    if (copy.read > 0) std::memcpy(copy.dst, copy.src, static_cast<std::size_t>(copy.read));
-    std::memset(static_cast<std::byte*>(copy.dst) + copy.read, 0,
-                static_cast<std::size_t>(copy.bytes - copy.read));
-  }
-  thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<std::ptrdiff_t>(end));
-  thread.groups.erase(thread.groups.begin(), thread.groups.begin() + static_cast<std::ptrdiff_t>(groups));
-  for (std::size_t& group : thread.groups) group -= end;
+  finish_copies(kGroups);
 }
 
 // ---- Tensor cores ---------------------------------------------------------------------------------
 
 // Lane i's address is of row i % 8 of matrix i / 8; lane i gets 4 bytes at column i % 4 of row i / 4 of each.
 inline void load_matrices(std::uint32_t (&to)[4], const void* row) {
+  emulation::sees_read(row, 16);
   struct Item {
     const std::byte* row;
     std::uint32_t* to;
@@ -126,15 +123,20 @@ void multiply(float (&sums)[4], const std::uint32_t (&a)[4], const std::uint32_t
 // of any thread of the block may be there that its thread has not fenced.
 
 inline void fence_shared_for_products() {
+  const emulation::Unseen unseen;
   if (std::exchange(emulation::self->is_unfenced, false)) --emulation::self->block->unfenced;
 }
-inline void begin_products() {
+EMULATION_UNSEEN inline void begin_products() {
   emulation::self->may_multiply = true;
 }
 inline void commit_products() {
+  const emulation::Unseen unseen;
   emulation::self->product_groups.push_back(emulation::self->products.size());
   emulation::self->may_multiply = false;
 }
+
+// The share of a thread in what its warpgroup reads for a product.
+void see_product(int columns, std::uint64_t a, std::uint64_t b);
 
 // All groups but the `left` newest, of the whole warpgroup.
 void finish_products(std::size_t left);
@@ -155,6 +157,9 @@ inline std::uint64_t along(std::uint64_t matrix, int bytes) {
 
 template <Product kProduct, int kColumns>
 void multiply_warpgroup(float (&sums)[kColumns / 2], std::uint64_t a, std::uint64_t b) {
+  // At any time between here and the wait.
+  see_product(kColumns, a, b);
+  const emulation::Unseen unseen;
   emulation::Thread& thread = *emulation::self;
   if (!thread.may_multiply) emulation::stop("a product before begin_products()");
   if (thread.block->unfenced > 0) emulation::stop("a product before fence_shared_for_products()");
@@ -164,26 +169,32 @@ void multiply_warpgroup(float (&sums)[kColumns / 2], std::uint64_t a, std::uint6
 // ---- Clusters of blocks ---------------------------------------------------------------------------
 
 // Whole warps come to both: a lane that stays away makes the others wait for ever.
-inline void arrive_at_cluster() {
+EMULATION_UNSEEN inline void arrive_at_cluster() {
   emulation::warp_together(nullptr, [](void**) {});
-  emulation::arrive(*emulation::self->block->cluster);
+  emulation::arrive(*emulation::self->block->cluster, true);
 }
-inline void arrive_at_cluster_for_leaving() {
-  arrive_at_cluster();
+EMULATION_UNSEEN inline void arrive_at_cluster_for_leaving() {
+  emulation::warp_together(nullptr, [](void**) {});
+  emulation::arrive(*emulation::self->block->cluster, false);
 }
-inline void wait_for_cluster() {
+EMULATION_UNSEEN inline void wait_for_cluster() {
   emulation::warp_together(nullptr, [](void**) {});
   emulation::wait_for_arrivals(*emulation::self->block->cluster);
 }
 inline float4 load_from_block(const void* shared, int rank_in_cluster) {
   float4 loaded;
-  std::memcpy(&loaded, emulation::in_block(shared, rank_in_cluster), sizeof loaded);
+  const std::byte* const there = emulation::in_block(shared, rank_in_cluster);
+  emulation::sees_read(there, sizeof loaded);
+  const emulation::Unseen unseen;
+  std::memcpy(&loaded, there, sizeof loaded);
   return loaded;
 }
 
 // ---- Launches that overlap ----------------------------------------------------------------------------
 
-inline void wait_for_previous_kernel() {}
+inline void wait_for_previous_kernel() {
+  emulation::wait_for_previous_grid();
+}
 inline void allow_next_kernel() {}
 
 }  // namespace adaface::kernels::cuda::ptx
