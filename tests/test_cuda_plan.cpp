@@ -167,6 +167,7 @@ TEST_CASE("many images at once, in both places, from the host and on the device"
     for (int k = 0; k < 24; ++k) square += static_cast<double>(result.units[k]) * result.units[k];
     CHECK(square == doctest::Approx(1).epsilon(1e-6));
   }
+  CHECK(one->graph_count() == 2);  // of both places
   // Of what was given, not of what lay there.
   CHECK(std::ranges::adjacent_find(norms) == norms.end());
   const auto check = [&](const CudaSession::Result& result, int images) {
@@ -374,17 +375,19 @@ TEST_CASE(
   for (bool undisturbed = false; !undisturbed; ++operations) {
     CAPTURE(operations);
     const auto session = plan->create_cuda_session(kCount);
-    emulation::interrupt_capture(operations);
+    emulation::invalidate_capture(operations);
     CHECK(embed(*session) == expected);
+    undisturbed = !emulation::was_invalidated();
+    CHECK(session->graph_count() == (undisturbed ? 1 : 0));
     // Captured now, where it was not before; then from the graph.
     CHECK(embed(*session) == expected);
-    undisturbed = !emulation::was_interrupted();
-    emulation::interrupt_capture(-1);
+    CHECK(session->graph_count() == 1);
+    emulation::invalidate_capture(-1);
     CHECK(embed(*session) == expected);
   }
   std::printf("%d operations of a capture\n", operations - 1);
-  // The input, ten layers of which one takes two, norms, results, and the end of the capture.
-  CHECK(operations - 1 == 15);
+  // At the least the input, ten layers, norms, results, and the end of the capture.
+  CHECK(operations - 1 >= 14);
 }
 
 TEST_CASE("a plan on one device touches nothing of another") {

@@ -98,16 +98,21 @@ void copy_again(Memory memory) {
   ptx::wait_for_copies<0>();
 }
 
-template <bool kFence>
+// Of the fences of is_last_block, before the atomic operation and after it.
+template <bool kBefore, bool kAfter>
 void add_up_blocks(Memory memory) {
   ptx::wait_for_previous_kernel();
   memory.dst[place()] = memory.src[place()];
   bool* const flag = reinterpret_cast<bool*>(shared());
-  if (kFence) {
+  if (kBefore && kAfter) {
     if (!is_last_block(memory.counter, kBlocks, flag)) return;
   } else {
     __syncthreads();
-    if (thread() == 0) *flag = atomicAdd(memory.counter, 1u) + 1 == kBlocks;
+    if (thread() == 0) {
+      if (kBefore) __threadfence();
+      *flag = atomicAdd(memory.counter, 1u) + 1 == kBlocks;
+      if (kAfter) __threadfence();
+    }
     __syncthreads();
     if (!*flag) return;
   }
@@ -175,8 +180,9 @@ TEST_CASE("a copy is its own thread's, from the request to the wait") {
 }
 
 TEST_CASE("an atomic operation orders blocks only between fences") {
-  CHECK(ending_of(run<add_up_blocks<true>>) == kPassed);
-  CHECK(ending_of(run<add_up_blocks<false>>) == kReported);
+  CHECK(ending_of(run<add_up_blocks<true, true>>) == kPassed);
+  CHECK(ending_of(run<add_up_blocks<true, false>>) == kReported);
+  CHECK(ending_of(run<add_up_blocks<false, true>>) == kReported);
 }
 
 TEST_CASE("a cluster's barrier orders its blocks, if they arrive to show what they wrote") {

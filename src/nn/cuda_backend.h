@@ -1,6 +1,7 @@
 // Plans for CUDA devices, on kernels/cuda; in builds without CUDA there is no device.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -31,6 +32,9 @@ class CudaSession : public Session {
   static constexpr int kPlaces = 2;
 
   virtual int most_images() const = 0;
+  // Captured so far, for the batch sizes that have occurred: zero after a batch where another thread of the
+  // process invalidated its capture.
+  virtual std::size_t graph_count() const = 0;
 
   // Pinned memory for interleaved crops {most_images, height, width, 3} of place 0 or 1, to be filled while
   // nothing is submitted there, and where they go on the device.

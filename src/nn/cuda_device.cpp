@@ -50,8 +50,8 @@ std::string megabytes(std::size_t bytes) {
   return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB";
 }
 
-// Of what is enqueued to a stream whose capture has ended already.
-class CaptureEnded : public Error {
+// Of a capture that was invalidated, from what is enqueued to its stream or from its end.
+class CaptureInvalidated : public Error {
  public:
   using Error::Error;
 };
@@ -66,7 +66,7 @@ void check(kernels::cuda::Status status, const std::string& operation) {
   cudaGetDevice(&device);
   const std::string what = "CUDA device " + std::to_string(device) + ": " + operation + ": " +
                            cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")";
-  if (error == cudaErrorStreamCaptureInvalidated) throw CaptureEnded(ErrorCode::internal, what);
+  if (error == cudaErrorStreamCaptureInvalidated) throw CaptureInvalidated(ErrorCode::internal, what);
   throw Error(error == cudaErrorMemoryAllocation ? ErrorCode::out_of_memory : ErrorCode::internal, what);
 }
 
@@ -192,7 +192,7 @@ Graph::Graph(Stream& stream, const std::function<void()>& enqueue) : device_(cur
       throw;
     }
     check(cudaStreamEndCapture(stream.get(), &graph), "end of a capture");
-  } catch (const CaptureEnded&) {
+  } catch (const CaptureInvalidated&) {
     return;
   }
   const cudaError_t error = cudaGraphInstantiate(&executable_, graph, 0);

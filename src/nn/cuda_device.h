@@ -121,8 +121,9 @@ class Stream {
 // What `enqueue` puts on the stream, captured once, to be enqueued as a whole many times.
 class Graph {
  public:
-  // Empty where another thread of the process waited for the whole device meanwhile: CUDA ends captures then,
-  // whoever began them.
+  // Empty if the capture was invalidated: another thread of the process waited for the whole device meanwhile
+  // (cudaDeviceSynchronize ends every capture there), or `enqueue` hid the error of a call that is forbidden
+  // in captures.
   Graph(Stream& stream, const std::function<void()>& enqueue);
   ~Graph();
   Graph(const Graph&) = delete;

@@ -45,6 +45,7 @@ class Session final : public CudaSession {
   void run_until(int layer, std::vector<float>& chw) override;
 
   int most_images() const override { return images_; }
+  std::size_t graph_count() const override { return graphs_.size(); }
   std::uint8_t* host_crops(int place) override { return places_[place].host_crops.as<std::uint8_t>(); }
   std::uint8_t* device_crops(int place) override { return places_[place].crops.as<std::uint8_t>(); }
   void submit(int place, int count, bool swapped) override;
@@ -68,8 +69,8 @@ class Session final : public CudaSession {
   void enqueue_input();
   // From the crops of a place on the device to its results in the host's memory.
   void enqueue_embedding(int place, int images, bool swapped);
-  // The same, captured at its first use, for as many images as the graph that serves `count` has. Without a
-  // graph, this time, where the process disturbs the capture.
+  // The same, captured at its first use, for as many images as the graph that serves `count` has. A batch
+  // whose capture another thread invalidates is launched without a graph.
   void launch_embedding(int place, int count, bool swapped);
 
   const std::shared_ptr<const Plan> plan_;

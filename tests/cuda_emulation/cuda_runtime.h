@@ -87,8 +87,11 @@ T __shfl_xor_sync(unsigned, T value, int bits) {
 }
 template <typename T>
 T atomicAdd(T* at, T value) {
-  const emulation::Atomic atomic(at);
-  return std::atomic_ref<T>(*at).fetch_add(value, std::memory_order_relaxed);
+  if constexpr (emulation::kSeesRaces) {
+    const emulation::SeenAtomic seen(at);
+    return std::atomic_ref<T>(*at).fetch_add(value, std::memory_order_relaxed);
+  }
+  return std::atomic_ref<T>(*at).fetch_add(value);
 }
 inline void __threadfence() {
   emulation::fence();
@@ -239,8 +242,8 @@ void set_memory(std::size_t bytes);
 void fail_allocation(int after);
 // After how many captured operations a capture is ended, once, as by a thread that waits for the whole
 // device; -1: none is.
-void interrupt_capture(int after);
-bool was_interrupted();  // since then
+void invalidate_capture(int after);
+bool was_invalidated();  // since then
 // Bytes that are out, of a device's and of pinned memory made for it.
 std::size_t allocated(int device = 0);
 // How often something was made, launched or freed with a device current: each gives it a context.
@@ -268,7 +271,8 @@ cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, Kernel* kernel, const 
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
-  static_assert((sizeof(std::decay_t<Parameters>) + ... + 0) <= 4096, "of every device and CUDA 12.0");
+  static_assert((sizeof(std::decay_t<Parameters>) + ... + 0) <= 4096,
+                "a kernel's parameters exceed the 4 KiB of CUDA 12.0");
   if (const cudaError_t error = emulation::check_launch(reinterpret_cast<const void*>(kernel), *config))
     return error;
   struct Call {
@@ -276,7 +280,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     std::tuple<std::decay_t<Parameters>...> parameters;
   };
   auto call = std::make_shared<Call>(
-      kernel, std::tuple<std::decay_t<Parameters>...>(std::forward<Arguments>(arguments)...));
+      Call{kernel, std::tuple<std::decay_t<Parameters>...>(std::forward<Arguments>(arguments)...)});
   emulation::Grid grid;
   grid.size = config->gridDim;
   grid.block = config->blockDim;

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <new>
@@ -100,12 +101,20 @@ extern "C" void emulation_begin();
 extern "C" void emulation_switch_stack(void** save, void* load);
 
 namespace emulation {
+namespace {
+std::atomic<int> fibers{0};
+}
 
 #if defined(__SANITIZE_THREAD__)
 constexpr unsigned kUnordered = 1;  // a switch says nothing about what happened before what
 #endif
 
+int Fiber::count() {
+  return fibers;
+}
+
 Fiber::Fiber() {
+  ++fibers;
   const Unseen unseen;
   void* memory = ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
@@ -117,6 +126,7 @@ Fiber::Fiber() {
 }
 
 Fiber::~Fiber() {
+  --fibers;
   ::munmap(stack_, kStackBytes);
 #if defined(__SANITIZE_THREAD__)
   __tsan_destroy_fiber(seen_inside_);

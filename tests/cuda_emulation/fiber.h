@@ -14,6 +14,9 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
+  // Of the process.
+  static int count();
+
   // The next resume() begins entry(argument), which must end with leave() and not return.
   void start(void (*entry)(void*), void* argument);
   // Runs it until it leaves; called by the system's thread, never by a fiber.

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <new>
 #include <random>
+#include <ranges>
 
 #include "src/nn/thread_pool.h"
 
@@ -24,7 +25,7 @@ namespace {
 
 std::atomic<unsigned> chosen_schedule{0};
 bool atomic_runs = false;
-constexpr std::size_t kManyThreads = 1500;  // ThreadSanitizer knows 8128, and two multiprocessors have theirs
+constexpr int kManyFibers = 3000;  // ThreadSanitizer knows 8128 threads
 
 void finish(Thread& thread) {
   const Unseen unseen;
@@ -46,7 +47,8 @@ EMULATION_UNSEEN void enter(void* argument) {
   std::abort();
 }
 
-// Shared memory of a block, of which nothing is initialised, on pages that nobody has used.
+// Shared memory of a block, of which nothing is initialised. For ThreadSanitizer new pages each time, which
+// it knows no accesses of.
 class Shared {
  public:
   Shared() = default;
@@ -56,15 +58,21 @@ class Shared {
 
   void give(Block& block) {
     const Unseen unseen;
-    unmap();
     const std::size_t bytes = block.grid->shared_bytes, room = bytes + kRoomBehind;
-    void* memory = ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    memory_ = block.shared = static_cast<std::byte*>(memory);
-    room_ = room;
+    if (kSeesRaces || room > room_) {
+      unmap();
+      void* memory = ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (memory == MAP_FAILED) throw std::bad_alloc();
+      memory_ = static_cast<std::byte*>(memory);
+      room_ = room;
+    }
+    block.shared = memory_;
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(memory_, room_);
+#endif
     std::memset(memory_, 0xFF, room);
 #if defined(__SANITIZE_ADDRESS__)
-    __asan_poison_memory_region(memory_ + bytes, kRoomBehind);
+    __asan_poison_memory_region(memory_ + bytes, room_ - bytes);
 #endif
   }
 
@@ -78,6 +86,7 @@ class Shared {
 #endif
     ::munmap(memory_, room_);
     memory_ = nullptr;
+    room_ = 0;
   }
 
   std::byte* memory_ = nullptr;
@@ -94,25 +103,26 @@ EMULATION_UNSEEN void give_turn(Thread& thread) {
 struct Multiprocessor {
   // In the order in which they were used last.
   std::deque<std::unique_ptr<Thread>> idle;
-  std::size_t made = 0;  // idle or not
   std::deque<Shared> shared;
 
-  // ThreadSanitizer takes what one thread does for ordered: it becomes another only when everything is
-  // ordered behind its past. Of a launch of very many threads, where new ones would take minutes, blocks far
-  // from one another share them.
+  // To ThreadSanitizer what one fiber does happens in that order. So a fiber is reused when its last launch
+  // happens before everything that comes. Of a launch of very many threads, for which new fibers would take
+  // minutes, blocks far from one another share them: races between these are not seen.
   std::unique_ptr<Thread> take(const Grid& grid) {
-    const bool are_many = made >= kManyThreads;
-    const auto may_be_used = [&](const Thread& thread) {
-      return !thread.is_past || *thread.is_past || (are_many && thread.is_past == grid.is_past);
-    };
-    if (!idle.empty() && (are_many || may_be_used(*idle.front()))) {
-      std::unique_ptr<Thread> first = std::move(idle.front());
-      idle.pop_front();
-      if (may_be_used(*first)) return first;
-      --made;
+    if (idle.empty()) return std::make_unique<Thread>();
+    if constexpr (!kSeesRaces) {
+      std::unique_ptr<Thread> last = std::move(idle.back());
+      idle.pop_back();
+      return last;
     }
-    ++made;
-    return std::make_unique<Thread>();
+    const bool are_many = Fiber::count() >= kManyFibers;
+    const auto is_reusable = [&](const Thread& thread) {
+      return *thread.is_joined || (are_many && thread.is_joined == grid.is_joined);
+    };
+    if (!are_many && !is_reusable(*idle.front())) return std::make_unique<Thread>();
+    std::unique_ptr<Thread> first = std::move(idle.front());
+    idle.pop_front();
+    return is_reusable(*first) ? std::move(first) : std::make_unique<Thread>();
   }
 
   void start(Thread& thread, Block& block, int number) {
@@ -129,7 +139,7 @@ struct Multiprocessor {
     thread.product_groups.clear();
     thread.has_fenced = false;
     thread.atomics.clear();
-    thread.is_past = block.grid->is_past;
+    thread.is_joined = block.grid->is_joined;
     thread.fiber.start(enter, &thread);
   }
 
@@ -167,7 +177,11 @@ struct Multiprocessor {
         std::abort();
       }
     }
-    std::ranges::move(threads, std::back_inserter(idle));
+    // In ordinary builds the next cluster gets the same stacks in the same order.
+    if (kSeesRaces)
+      std::ranges::move(threads, std::back_inserter(idle));
+    else
+      std::ranges::move(threads | std::views::reverse, std::back_inserter(idle));
   }
 };
 
@@ -195,14 +209,16 @@ void wait(Barrier& barrier, int count) {
   }
   while (barrier.generation == generation) yield();
   acquire(barrier.order_of(generation));
+  // An earlier fence covers nothing of what the barrier has ordered before this.
+  self->has_fenced = false;
 }
 
-void arrive(Cluster& cluster, bool showing) {
+void arrive(Cluster& cluster, bool releasing) {
   const Unseen unseen;
   if (self->has_arrived) stop("a thread arrives at its cluster's barrier before it has waited there");
   self->has_arrived = true;
   self->arrived_at = cluster.all.generation;
-  if (showing) release(cluster.all.order_of(self->arrived_at));
+  if (releasing) release(cluster.all.order_of(self->arrived_at));
   ++cluster.events;
   if (++cluster.all.arrived < cluster.threads) return;
   cluster.all.arrived = 0;
@@ -218,8 +234,8 @@ void wait_for_arrivals(Cluster& cluster) {
 }
 
 void fence() {
-  // ThreadSanitizer knows no fences: there the two calls are all that orders.
-  if constexpr (!kSeesRaces) std::atomic_thread_fence(std::memory_order_seq_cst);
+  // ThreadSanitizer knows no fences: there the fence before an atomic operation and the one after it do it.
+  if constexpr (!kSeesRaces) return std::atomic_thread_fence(std::memory_order_seq_cst);
   const Unseen unseen;
   self->has_fenced = true;
   for (const void* at : self->atomics) acquire(at);
@@ -227,11 +243,11 @@ void fence() {
 }
 
 // A lock that ThreadSanitizer does not see: only fences order.
-EMULATION_UNSEEN Atomic::Atomic(const void* at) : at_(at) {
+EMULATION_UNSEEN SeenAtomic::SeenAtomic(const void* at) : at_(at) {
   while (__atomic_exchange_n(&atomic_runs, true, __ATOMIC_ACQUIRE)) {
   }
 }
-EMULATION_UNSEEN Atomic::~Atomic() {
+EMULATION_UNSEEN SeenAtomic::~SeenAtomic() {
   if (self->has_fenced) release(at_);
   __atomic_store_n(&atomic_runs, false, __ATOMIC_RELEASE);
   const Unseen unseen;
@@ -267,7 +283,9 @@ void run_grid(const Grid& grid) {
   const auto run_cluster = [&](int number, int) {
     static thread_local Multiprocessor multiprocessor;
     const auto i = static_cast<unsigned>(number);
-    Cluster cluster;
+    // Not on the stack: ThreadSanitizer takes an address for the same until its memory is freed.
+    const auto on_heap = std::make_unique<Cluster>();
+    Cluster& cluster = *on_heap;
     cluster.blocks.resize(grid.in_cluster);
     for (unsigned rank = 0; rank < grid.in_cluster; ++rank) {
       Block& block = cluster.blocks[rank];

@@ -65,8 +65,8 @@ struct Thread {
   bool has_arrived = false;   // at the cluster's barrier, and not waited
   unsigned arrived_at = 0;    // its generation then
   bool has_fenced = false;
-  std::vector<const void*> atomics;     // since the last fence
-  std::shared_ptr<const bool> is_past;  // of the launch that it ran in last
+  std::vector<const void*> atomics;       // since the last fence
+  std::shared_ptr<const bool> is_joined;  // of the launch that it ran in last
 };
 
 // A launch of a kernel.
@@ -74,10 +74,10 @@ struct Grid {
   dim3 size, block;
   unsigned in_cluster = 1;  // blocks, along y
   std::size_t shared_bytes = 0;
-  void (*run)(void* call) = nullptr;    // by every thread
-  void* call = nullptr;                 // also the address that orders what comes after the launch behind it
-  const void* previous = nullptr;       // that of the launch which may not have ended when this one begins
-  std::shared_ptr<const bool> is_past;  // becomes true when all that comes is behind this launch
+  void (*run)(void* call) = nullptr;      // by every thread
+  void* call = nullptr;                   // also the address that its end releases
+  const void* previous = nullptr;         // that of the launch which may not have ended when this one begins
+  std::shared_ptr<const bool> is_joined;  // becomes true when the launch happens before all that comes
 };
 
 struct Block {
@@ -108,8 +108,8 @@ inline constinit thread_local Thread* self = nullptr;
 // Another thread's turn.
 void yield();
 void wait(Barrier& barrier, int count);
-// The cluster's barrier, in two halves; who arrives without `showing` orders nothing.
-void arrive(Cluster& cluster, bool showing);
+// The cluster's barrier, in two halves; who arrives without `releasing` orders nothing.
+void arrive(Cluster& cluster, bool releasing);
 void wait_for_arrivals(Cluster& cluster);
 // Where in the shared memory of a block of the cluster lies what `shared` is in this block's.
 const std::byte* in_block(const void* shared, int rank);
@@ -152,14 +152,14 @@ void warpgroup_together(void* mine, Act act) {
 void set_schedule(unsigned seed);
 unsigned schedule();
 
-// An atomic operation of a thread, while it lives. What came before a fence before it happens before what
-// comes after a fence after a later one of the same address.
-class Atomic {
+// An atomic operation of a thread, while it lives, for ThreadSanitizer. What comes before a fence before it,
+// with no barrier between, happens before what comes after a fence after a later one of the same address.
+class SeenAtomic {
  public:
-  explicit Atomic(const void* at);
-  ~Atomic();
-  Atomic(const Atomic&) = delete;
-  Atomic& operator=(const Atomic&) = delete;
+  explicit SeenAtomic(const void* at);
+  ~SeenAtomic();
+  SeenAtomic(const SeenAtomic&) = delete;
+  SeenAtomic& operator=(const SeenAtomic&) = delete;
 
  private:
   const void* at_;

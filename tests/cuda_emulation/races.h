@@ -1,8 +1,9 @@
-// What ThreadSanitizer is told about the threads of a device, in builds that have it (tools/sanitize thread):
-// each is a thread of its own, although they take turns on one, and only what orders them on a device orders
-// them here: barriers, fences with atomics, the ends of kernels. So it reports any two accesses, of shared or
-// of device memory, of one block or of two, that come in the right order merely because the emulation runs
-// them so.
+// What ThreadSanitizer is told about the threads of the emulated device, in builds that have it
+// (tools/sanitize thread). Each is a thread to it, although they take turns on one of the system's, and they
+// synchronise only by what synchronises them on a device: barriers, fences with atomics, ends of kernels. So
+// it reports accesses that come in the right order merely because the emulation runs them so: of one block,
+// of several, or of kernels that overlap. Work of different streams is ordered by the host that runs it here,
+// so waits that are missing there are not reported.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +24,11 @@ void AnnotateIgnoreReadsEnd(const char* file, int line);
 // Of functions that device threads run and that are the emulation's, not the kernel's.
 #define EMULATION_UNSEEN __attribute__((no_sanitize_thread))
 #else
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#error "ThreadSanitizer of the emulated device is written for g++: build without tests"
+#endif
+#endif
 #define EMULATION_UNSEEN
 #endif
 
@@ -62,7 +68,7 @@ inline void sees_read(const void*, std::size_t) {}
 inline void sees_write(void*, std::size_t) {}
 class Unseen {
  public:
-  Unseen() {}
+  Unseen() {}  // so that none is an unused variable
 };
 #endif
 

@@ -162,11 +162,11 @@ void fail_allocation(int after) {
   const std::lock_guard lock(state().mutex);
   state().allocations_left = after;
 }
-void interrupt_capture(int after) {
+void invalidate_capture(int after) {
   const std::lock_guard lock(state().mutex);
   state().operations_left = after;
 }
-bool was_interrupted() {
+bool was_invalidated() {
   const std::lock_guard lock(state().mutex);
   return state().operations_left < 0;
 }

@@ -14,13 +14,13 @@ using emulation::state;
 
 namespace {
 
-// Launches of one stream that have run, and that what comes next has not waited for.
+// Launches of one stream that have run, and that nothing has waited for yet.
 class Launches {
  public:
   void wait() {
     for (const Launch& launch : launches_) {
       emulation::acquire(launch.call.get());
-      *launch.is_past = true;
+      *launch.is_joined = true;
     }
     launches_.clear();
   }
@@ -29,14 +29,14 @@ class Launches {
     if (!emulation::kSeesRaces) return emulation::run_grid(grid);
     grid.previous = launches_.empty() ? nullptr : launches_.back().call.get();
     launches_.push_back({call, std::make_shared<bool>(false)});
-    grid.is_past = launches_.back().is_past;
+    grid.is_joined = launches_.back().is_joined;
     emulation::run_grid(grid);
   }
 
  private:
   struct Launch {
     std::shared_ptr<void> call;
-    std::shared_ptr<bool> is_past;
+    std::shared_ptr<bool> is_joined;
   };
   std::vector<Launch> launches_;
 };
@@ -49,7 +49,7 @@ struct CUstream_st {
   explicit CUstream_st(int of) : device(of) {}
 
   int device;
-  bool is_capturing = false, is_interrupted = false;
+  bool is_capturing = false, is_invalidated = false;
   std::thread::id capturer;
   std::vector<Work> captured;
   std::deque<Work> queue;
@@ -131,14 +131,14 @@ Work after_launches(std::function<void()> action) {
 }
 
 // Ends a capture from outside, where one was asked for.
-void interrupt(CUstream_st& stream) {
+void count_operation(CUstream_st& stream) {
   int& left = state().operations_left;
-  if (left >= 0 && left-- == 0) stream.is_interrupted = true;
+  if (left >= 0 && left-- == 0) stream.is_invalidated = true;
 }
 
 // A capture that does what it may not gives no graph.
 cudaError_t refuse(CUstream_st& stream, cudaError_t error) {
-  stream.is_interrupted = true;
+  stream.is_invalidated = true;
   return fail(error);
 }
 
@@ -146,8 +146,8 @@ cudaError_t refuse(CUstream_st& stream, cudaError_t error) {
 cudaError_t add(const std::shared_ptr<CUstream_st>& stream, Work work) {
   if (!stream) return fail(cudaErrorInvalidResourceHandle);
   if (stream->is_capturing) {
-    interrupt(*stream);
-    if (stream->is_interrupted) return fail(cudaErrorStreamCaptureInvalidated);
+    count_operation(*stream);
+    if (stream->is_invalidated) return fail(cudaErrorStreamCaptureInvalidated);
     stream->captured.push_back(std::move(work));
     return cudaSuccess;
   }
@@ -173,7 +173,7 @@ cudaError_t launch(cudaStream_t stream, const Grid& grid, bool overlaps, std::sh
 cudaError_t refuse_in_capture() {
   if (captures == 0) return cudaSuccess;
   for (const auto& [handle, stream] : state().streams)
-    if (stream->is_capturing && stream->capturer == std::this_thread::get_id()) stream->is_interrupted = true;
+    if (stream->is_capturing && stream->capturer == std::this_thread::get_id()) stream->is_invalidated = true;
   return fail(cudaErrorStreamCaptureUnsupported);
 }
 
@@ -302,7 +302,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (!known) return fail(cudaErrorInvalidResourceHandle);
   if (known->is_capturing) return refuse(*known, cudaErrorIllegalState);
   known->is_capturing = true;
-  known->is_interrupted = false;
+  known->is_invalidated = false;
   known->capturer = std::this_thread::get_id();
   ++emulation::captures;
   return cudaSuccess;
@@ -312,12 +312,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const auto known = find(stream);
   if (!known || !known->is_capturing) return fail(cudaErrorInvalidResourceHandle);
   if (known->capturer != std::this_thread::get_id()) return refuse(*known, cudaErrorStreamCaptureWrongThread);
-  interrupt(*known);
+  count_operation(*known);
   known->is_capturing = false;
   --emulation::captures;
   std::vector<Work> work = std::exchange(known->captured, {});
   *graph = nullptr;
-  if (known->is_interrupted) return fail(cudaErrorStreamCaptureInvalidated);
+  if (known->is_invalidated) return fail(cudaErrorStreamCaptureInvalidated);
   *graph = new CUgraph_st{std::move(work)};
   return cudaSuccess;
 }
@@ -343,6 +343,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   if (!to || to->device != executable->device) return fail(cudaErrorInvalidResourceHandle);
   if (to->is_capturing) return refuse(*to, cudaErrorStreamCaptureUnsupported);
   return add(to, [all = executable->work](Launches& launches) {
+    // A graph begins when all before it has ended, and ends before anything after it begins.
+    launches.wait();
     for (const Work& work : *all) work(launches);
+    launches.wait();
   });
 }

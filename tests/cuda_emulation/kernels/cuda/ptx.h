@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -23,8 +24,8 @@ inline float bf16_to_float(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 inline float round_to_tf32(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  return std::bit_cast<float>((std::isfinite(value) ? bits + 0x1000u : bits) & ~0x1FFFu);
+  if (std::isnan(value)) return std::bit_cast<float>(0x7FFFE000u);
+  return std::bit_cast<float>((std::bit_cast<std::uint32_t>(value) + 0x1000u) & ~0x1FFFu);
 }
 inline std::uint32_t pack_f16(float low, float high) {
   return float_to_f16(low) | static_cast<std::uint32_t>(float_to_f16(high)) << 16;
@@ -46,7 +47,7 @@ inline float2 unpack_bf16(std::uint32_t pair) {
 // not wait, and a copy that does not wait for a read, find NaNs.
 
 inline void copy_async(void* shared, const void* global, int read) {
-  // At any time between here and the wait.
+  // Its accesses come between here and the wait; ThreadSanitizer sees them at both ends.
   emulation::sees_read(global, static_cast<std::size_t>(read));
   emulation::sees_write(shared, 16);
   const emulation::Unseen unseen;
@@ -157,7 +158,7 @@ inline std::uint64_t along(std::uint64_t matrix, int bytes) {
 
 template <Product kProduct, int kColumns>
 void multiply_warpgroup(float (&sums)[kColumns / 2], std::uint64_t a, std::uint64_t b) {
-  // At any time between here and the wait.
+  // Likewise.
   see_product(kColumns, a, b);
   const emulation::Unseen unseen;
   emulation::Thread& thread = *emulation::self;
