@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <system_error>
 
 #include "bench/cuda/layers.h"
 #include "bench/cuda/networks.h"
@@ -138,7 +139,11 @@ void run(Arguments arguments, const Device& device) {
     if (!(file << report.dump(1) << "\n").flush())
       throw Error(ErrorCode::io, unfinished + ": cannot be written");
     file.close();
-    std::filesystem::rename(unfinished, arguments.json);
+    std::error_code failure;
+    std::filesystem::rename(unfinished, arguments.json, failure);
+    if (failure)
+      throw Error(ErrorCode::io,
+                  unfinished + ": cannot be renamed to " + arguments.json + ": " + failure.message());
   };
   bench::DeviceLimits limits{};
   if (arguments.limits || arguments.layers || arguments.networks)
@@ -146,10 +151,13 @@ void run(Arguments arguments, const Device& device) {
   write();
   // What is done stays, whatever becomes of the rest.
   if (arguments.networks) {
-    report["networks"] = bench::time_networks(model_of(arguments), device, precision_of(arguments.precision),
-                                              arguments.batches, arguments.samples ? arguments.samples : 200,
-                                              limits.matrix_teraflops);
-    write();
+    report["networks"] = nlohmann::json::array();
+    bench::time_networks(model_of(arguments), device, precision_of(arguments.precision), arguments.batches,
+                         arguments.samples ? arguments.samples : 200, limits.matrix_teraflops,
+                         [&](const nlohmann::json& row) {
+                           report["networks"].push_back(row);
+                           write();
+                         });
   }
   if (!arguments.pictures.empty()) {
     if (arguments.detector.empty()) throw Error(ErrorCode::invalid_argument, "--pictures without --detector");
@@ -170,6 +178,8 @@ void run(Arguments arguments, const Device& device) {
   if (arguments.layers) {
     time_layers(arguments, device, facts, limits, report, write);
   }
+  report["finished"] = true;  // a report without it is that of a run that was ended
+  write();
 }
 
 void add_options(CLI::App& app, Arguments& a) {
@@ -253,6 +263,9 @@ int main(int argc, char** argv) {
   } catch (const Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
     return error.code() == ErrorCode::invalid_argument ? 2 : 1;
+  } catch (const std::exception& error) {  // memory or threads that the system refuses
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
   }
   return 0;
 }

@@ -11,9 +11,11 @@ is taken within its round.
 
 Ours goes from bytes of crops on the device to unit embeddings in the host's memory, PyTorch from a normalised tensor to
 an unnormalised one, both on the device. `call` is the host's clock for both, from crops to embeddings in its memory.
-Exits with 77, after saying why, where there is no PyTorch or no device for it."""
+Exits with 77, after saying why, where there is no PyTorch or no device for it, or where only --time-limit kept
+PyTorch from being ready for anything."""
 import argparse
 import contextlib
+import gc
 import json
 import os
 import pathlib
@@ -51,6 +53,7 @@ class Ours:
             self.answer(check="ready")
         except BaseException:
             self.process.kill()
+            self.process.wait()  # its memory on the device is free then
             raise
 
     def answer(self, check=None):
@@ -228,6 +231,17 @@ def save(arguments, report):
         pathlib.Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
+def note_failure(report, name, error):
+    report["failed"][name] = f"{type(error).__name__}: {error}"[:400]
+
+
+def is_out_of_time(report):
+    """Whether the time limit, and nothing else, stopped all that was tried, before any way could run. Later, ours may
+    have hung."""
+    reasons = report["failed"].values()
+    return bool(reasons) and not report["prepare_s"] and all(why.startswith(f"{OutOfTime.__name__}:") for why in reasons)
+
+
 def measure_batch(torch, arguments, net, kind, reference, crops, batch, until, report):
     with tempfile.NamedTemporaryFile(suffix=".raw") as file:
         crops[:batch].tofile(file)
@@ -239,13 +253,14 @@ def measure_batch(torch, arguments, net, kind, reference, crops, batch, until, r
                 report["cosine"][str(batch)] = cosine = least_cosine(torch, ours.embeddings(), reference)
             print(f"batch {batch}: least cosine of ours to PyTorch's float32: {cosine:.6f}", flush=True)
         except (Exception, OutOfTime) as error:  # PyTorch's time alone is worth knowing
-            report["failed"][f"ours {batch}"] = f"{type(error).__name__}: {error}"[:400]
+            note_failure(report, f"ours {batch}", error)
             print(f"| {batch} | ours: not measured: {type(error).__name__}: {str(error)[:200]} |", flush=True)
             if ours:
                 ours.close()
             ours = None
     try:
         for name in arguments.ways:
+            way = None
             try:
                 start = time.monotonic()
                 with limited(until - start):
@@ -258,13 +273,17 @@ def measure_batch(torch, arguments, net, kind, reference, crops, batch, until, r
                         report["rows"].append({"batch": batch, "way": name, "measure": measure, **row})
                         print_row(batch, name, measure, row)
                         save(arguments, report)  # what is done stays
-                del way
             except (Exception, OutOfTime) as error:  # the other ways remain
-                report["failed"][f"{name} {batch}"] = f"{type(error).__name__}: {error}"[:400]
+                note_failure(report, f"{name} {batch}", error)
                 print(f"| {batch} | {name} | not measured: {type(error).__name__}: {str(error)[:200]!r} |", flush=True)
                 if ours and ours.process.poll() is not None:
                     report["failed"][f"ours {batch}"] = f"exit code {ours.process.poll()}"
                     ours = None
+            # The next way finds the device's memory as this one did. After the handler: its error's frames hold it too.
+            way = None
+            gc.collect()
+            with contextlib.suppress(RuntimeError):  # after some errors nothing works on the device any more
+                torch.cuda.empty_cache()
             save(arguments, report)
     finally:
         if ours:
@@ -315,6 +334,9 @@ def main(argv):
                 print(f"{measure}, batch {batch}: PyTorch's best way is {best['way']}, {best['torch_ms']:.3f} ms"
                       + (f"; ours / PyTorch {best['ratio']:.2f}, {1 / best['ratio']:.2f} times its images/s"
                          if "ratio" in best else ""))
+    if is_out_of_time(report):
+        print(f"not measured: {'; '.join(f'{name}: {why}' for name, why in report['failed'].items())}")
+        return SKIPPED
     return 0 if report["rows"] and not any(key.startswith("ours") for key in report["failed"]) else 1
 
 

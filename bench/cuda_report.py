@@ -10,11 +10,12 @@ import statistics
 import sys
 
 PRECISIONS = {"f16": "f16", "bf16": "bf16", "f32": "TF32"}
-BATCHES = (1, 64, 256)
+BATCHES = (1, 64, 256)  # always shown; others where they were measured
 ASKED_RATIO = {1: "≤ 0.5", 64: "≤ 1.0", 256: "≤ 1.0"}
 ASKED_COSINE = {"f16": 0.9995, "bf16": 0.998, "f32 (TF32)": 0.99999}
 SANITIZERS = ("memcheck", "racecheck", "initcheck")
 NOT_MEASURED = "not measured"
+NOT_RUN = ("left out", "skipped")  # statuses that say nothing of what was to run
 
 
 def report_of(path):
@@ -38,6 +39,13 @@ def table(title, heads, rows):
         print(f"| {' | '.join(str(cell) for cell in row)} |")
 
 
+def batches_of(out, *names):
+    """Those always shown, and those that there are files NAME_BATCH.json of."""
+    found = {int(match[1]) for name in names for path in out.glob(f"{name}_*.json")
+             if (match := re.fullmatch(rf"{name}_(\d+)", path.stem))}
+    return sorted(found | set(BATCHES))
+
+
 def limits(out):
     reports = [report_of(out / f"networks_{precision}.json") for precision in PRECISIONS]
     device = next((r for r in reports if r), None)
@@ -53,20 +61,27 @@ def limits(out):
 
 def pytorch(out):
     rows, details = [], []
-    for batch in BATCHES:
+    for batch in batches_of(out, "pytorch", "autotune"):
         reports = [report_of(out / f"{name}_{batch}.json") for name in ("pytorch", "autotune")]
         found = {(row["way"], row["measure"]): row for report in reports for row in report.get("rows", [])
                  if row["batch"] == batch}
         prepare = {name: seconds for report in reports for name, seconds in report.get("prepare_s", {}).items()}
-        best = {measure: min((row for (_, of), row in found.items() if of == measure), key=lambda row: row["torch_ms"], default=None)
-                for measure in ("device", "call")}
 
-        def text(row):
-            return f"**{row['ratio']:.2f}** [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]" if row and "ratio" in row else NOT_MEASURED
-        device = best["device"]
-        rows.append([batch, f"{device['ours_ms']:.3f}" if "ours_ms" in device else NOT_MEASURED, f"{device['torch_ms']:.3f}", device["way"], text(device),
-                     text(best["call"]), ASKED_RATIO[batch]] if device else
-                    [batch, NOT_MEASURED, NOT_MEASURED, "", "", "", ASKED_RATIO[batch]])
+        def best(measure):
+            """Of PyTorch's ways the fastest, and the fastest that ours was measured beside."""
+            ways = sorted((row for (_, of), row in found.items() if of == measure), key=lambda row: row["torch_ms"])
+            return next(iter(ways), None), next((row for row in ways if "ratio" in row), None)
+
+        def ratio(fastest, beside):
+            if not beside:
+                return NOT_MEASURED
+            return (f"**{beside['ratio']:.2f}** [{beside['ratio_low']:.2f}, {beside['ratio_high']:.2f}]"
+                    + ("" if beside is fastest else
+                       f" (to {beside['way']}, {beside['torch_ms']:.3f} ms; {NOT_MEASURED} beside {fastest['way']})"))
+        (fastest, beside), asked = best("device"), ASKED_RATIO.get(batch, "")
+        rows.append([batch, f"{beside['ours_ms']:.3f}" if beside else NOT_MEASURED, f"{fastest['torch_ms']:.3f}", fastest["way"],
+                     ratio(fastest, beside), ratio(*best("call")), asked] if fastest else
+                    [batch, NOT_MEASURED, NOT_MEASURED, "", "", "", asked])
         for (way, measure), row in found.items():
             ours = f"ours {row['ours_ms']:.3f} ms, {1e3 * batch / row['ours_ms']:.0f} images/s, " if "ours_ms" in row else ""
             details.append(f"{batch}, {way}, {measure}: {ours}PyTorch {row['torch_ms']:.3f} ms, "
@@ -96,9 +111,10 @@ def networks(out):
 
 def layers(out):
     rows = []
-    for batch in BATCHES:
+    for batch in batches_of(out, "layers"):
+        report = report_of(out / f"layers_{batch}.json")
         kinds = collections.defaultdict(list)
-        for row in report_of(out / f"layers_{batch}.json").get("layers", []):
+        for row in report.get("layers", []):
             kinds[row["layer"], row["shape"]].append(row)
         if not kinds:
             rows.append([batch, NOT_MEASURED, "", "", "", ""])
@@ -106,14 +122,21 @@ def layers(out):
         sums, missing = collections.Counter(), 0
         for tiles in kinds.values():
             count, library = tiles[0]["count"], next((t["cudnn"]["median_ms"] for t in tiles if "cudnn" in t), None)
-            sums["chosen"] += count * next(t["median_ms"] for t in tiles if t["chosen"])
+            chosen = count * next(t["median_ms"] for t in tiles if t["chosen"])
+            sums["chosen"] += chosen
             sums["fastest"] += count * min(t["median_ms"] for t in tiles)
-            sums["cudnn"] += count * (library or 0)
+            if library is not None:
+                sums["cudnn"] += count * library
+                sums["beside"] += chosen
             sums["limit"] += count * tiles[0]["limit_ms"]
             missing += library is None
-        rows.append([batch, sum(tiles[0]["count"] for tiles in kinds.values()), f"{sums['chosen']:.3f}", f"{sums['fastest']:.3f}",
-                     NOT_MEASURED if missing == len(kinds) else f"{sums['cudnn']:.3f}" + (f" without {missing} kinds" if missing else ""),
-                     f"{sums['limit']:.3f}"])
+        count, beside = sum(tiles[0]["count"] for tiles in kinds.values()), NOT_MEASURED
+        if missing < len(kinds):
+            beside = f"{sums['cudnn']:.3f}"
+        if 0 < missing < len(kinds):
+            beside += f", {missing} of {len(kinds)} kinds left out; chosen tiles of the others {sums['beside']:.3f}"
+        rows.append([batch, count if report.get("finished") else f"{count}, unfinished", f"{sums['chosen']:.3f}",
+                     f"{sums['fastest']:.3f}", beside, f"{sums['limit']:.3f}"])
     table("Kinds of layers of ir_101, f16", ("batch", "layers", "sum of chosen tiles, ms", "of fastest tiles", "cuDNN", "limit"), rows)
 
 
@@ -146,11 +169,13 @@ def pictures(out):
 
 
 def statuses(out):
-    """{name: (status, rest of its line)}; of what ran twice the later."""
+    """{name: (status, rest of its line)}; of what ran twice the later. A call that did not come to it, or could not run it,
+    does not hide what an earlier one found."""
     found = {}
     for line in log_of(out / "summary.txt").splitlines():
         if match := re.match(r"(\S+) +(ok|skipped|timed out|left out|code \d+) +(?:\d+s)? *(.*)", line):
-            found[match[1]] = match[2], match[3]
+            if match[2] not in NOT_RUN or found.get(match[1], NOT_RUN)[0] in NOT_RUN:
+                found[match[1]] = match[2], match[3]
     return found
 
 

@@ -103,10 +103,10 @@ std::vector<Embedding> NetworkSubject::embeddings() {
   return embeddings;
 }
 
-nlohmann::json time_networks(const Weights& weights, const Device& device, Precision precision,
-                             const std::vector<int>& batches, int samples, double matrix_teraflops) {
+void time_networks(const Weights& weights, const Device& device, Precision precision,
+                   const std::vector<int>& batches, int samples, double matrix_teraflops,
+                   const std::function<void(const nlohmann::json& row)>& keep) {
   const std::string name = weights.info().architecture;
-  nlohmann::json rows = nlohmann::json::array();
   std::printf("\n%s: crops on the device to embeddings on the host (events), and Embedder::embed (clock)\n",
               name.c_str());
   std::printf("%6s %10s %10s %10s %9s %6s %12s %14s\n", "batch", "min ms", "median ms", "images/s", "TFLOP/s",
@@ -130,18 +130,17 @@ nlohmann::json time_networks(const Weights& weights, const Device& device, Preci
     std::printf("%6d %10.3f %10.3f %10.0f %9.1f %6s %12.3f %14.0f\n", batch, times.min_ms, times.median_ms,
                 1e3 * batch / times.median_ms, teraflops, share, call.median_ms,
                 1e3 * batch / stream.median_ms);
-    rows.push_back({{"network", name},
-                    {"batch", batch},
-                    {"samples", samples},
-                    {"device_min_ms", times.min_ms},
-                    {"device_median_ms", times.median_ms},
-                    {"images_per_second", 1e3 * batch / times.median_ms},
-                    {"teraflops", teraflops},
-                    {"matrix_teraflops", matrix_teraflops},
-                    {"call_median_ms", call.median_ms},
-                    {"call_images_per_second", 1e3 * batch / stream.median_ms}});
+    keep({{"network", name},
+          {"batch", batch},
+          {"samples", samples},
+          {"device_min_ms", times.min_ms},
+          {"device_median_ms", times.median_ms},
+          {"images_per_second", 1e3 * batch / times.median_ms},
+          {"teraflops", teraflops},
+          {"matrix_teraflops", matrix_teraflops},
+          {"call_median_ms", call.median_ms},
+          {"call_images_per_second", 1e3 * batch / stream.median_ms}});
   }
-  return rows;
 }
 
 void serve(NetworkSubject& subject) {

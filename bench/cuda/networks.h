@@ -48,9 +48,11 @@ double multiply_adds(const nn::CudaPlan& plan);
 std::shared_ptr<const nn::CudaPlan> cuda_plan(const Weights& weights, const Device& device,
                                               Precision precision);
 
-// Prints and returns a row for each batch. `matrix_teraflops`: 0 where it is unknown.
-nlohmann::json time_networks(const Weights& weights, const Device& device, Precision precision,
-                             const std::vector<int>& batches, int samples, double matrix_teraflops);
+// Prints a row for each batch, and gives it to `keep` as soon as that batch is done. `matrix_teraflops`: 0
+// where it is unknown.
+void time_networks(const Weights& weights, const Device& device, Precision precision,
+                   const std::vector<int>& batches, int samples, double matrix_teraflops,
+                   const std::function<void(const nlohmann::json& row)>& keep);
 
 // Obeys lines on standard input, answers each with a line on standard output, until the input ends:
 //   device N   N times -> [milliseconds, ...] of device_ms
