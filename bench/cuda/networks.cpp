@@ -55,6 +55,9 @@ NetworkSubject::NetworkSubject(const Weights& weights, const Device& device, Pre
     session_->submit(place, batch, false);
     session_->wait(place);
   }
+  if (session_->graph_count() < nn::CudaSession::kPlaces)
+    std::fprintf(stderr,
+                 "warning: the network's capture was invalidated: what follows is without CUDA graphs\n");
 }
 
 std::vector<double> NetworkSubject::device_ms(int samples) {
