@@ -67,7 +67,6 @@ double iteration_ms(const benchmark::State& state, Clock::time_point start) {
 }
 
 void run_layer(benchmark::State& state, Subject& subject, int index) {
-  const nn::SingleThreadedScope scope;
   const nn::LayerInfo& layer = subject.plan->layers()[static_cast<std::size_t>(index)];
   // Before and after: the machine is as busy as while the layer runs.
   subject.measure_limits();
@@ -94,7 +93,6 @@ void run_layer(benchmark::State& state, Subject& subject, int index) {
 }
 
 void run_whole(benchmark::State& state, Subject& subject) {
-  const nn::SingleThreadedScope scope;
   double multiply_adds = 0;
   for (const nn::LayerInfo& layer : subject.plan->layers()) multiply_adds += layer.multiply_adds;
   subject.session->run(&subject.pool);

@@ -171,7 +171,6 @@ std::vector<Embedding> Embedder::embed(std::span<const ImageView> crops) {
     s.progress.report(1);
     return embeddings;
   }
-  const nn::SingleThreadedScope scope;
   const std::size_t threads = static_cast<std::size_t>(s.pool.threads());
   // Whole rounds of one crop a thread; what is left over is shared out within the layers.
   const std::size_t spread = threads > 1 && crops.size() >= threads ? crops.size() / threads * threads : 0;

@@ -153,7 +153,6 @@ LayerLimit layer_limit(const nn::LayerInfo& layer, double resident_weight_bytes,
 
 NetworkProfile profile(const nn::Plan& plan, nn::Session& session, nn::ThreadPool& pool,
                        const ProfileOptions& options) {
-  const nn::SingleThreadedScope scope;
   const nn::Extent in = plan.input();
   std::fill_n(session.input(),
               static_cast<std::size_t>(in.channels) * static_cast<std::size_t>(in.height * in.width), 0.25f);

@@ -151,7 +151,6 @@ bool same_bits(const float* actual, const Floats& expected) {
 }
 
 Floats run_once(const Plan& plan, const Floats& src, int threads) {
-  const SingleThreadedScope scope;
   ThreadPool pool(threads, enter_worker_thread);
   const auto session = plan.create_session(threads);
   std::copy(src.begin(), src.end(), session->input());
@@ -202,8 +201,6 @@ TEST_CASE("convolutions on awkward shapes, split any way") {
     const Floats expected = convolve(c, middle, second, {}, bound);
     Floats one_thread;
     for (const int threads : {1, 2, 3, 8}) {
-      // As the embedder runs it: oneDNN's matrix products add in an order that depends on OpenMP's threads.
-      const SingleThreadedScope scope;
       ThreadPool pool(threads, enter_worker_thread);
       const auto plan = plan_cpu(net, {.threads = threads});
       const auto session = plan->create_session(threads);

@@ -16,6 +16,7 @@
 #include "src/nn/blocks.h"
 #include "src/nn/convolution.h"
 #include "src/nn/onednn.h"
+#include "src/nn/open_mp.h"
 #include "src/nn/thread_pool.h"
 
 namespace adaface::nn {
@@ -217,6 +218,9 @@ class OnednnConvolution::BoundOnednn final : public Bound {
   void run(ThreadPool* pool, bool bare) override {
     if (c_.prepared_bytes_ > 0 && !bare)
       run_tasks(pool, c_.in_blocks_, [this](int block, int) { prepare(block); });
+    // The caller's thread takes parts as well. On some CPUs oneDNN computes matrix products here, which add
+    // in an order that depends on OpenMP's threads.
+    const SingleThreadedScope scope;
     run_tasks(pool, static_cast<int>(c_.parts_.size()), [&](int part, int) { run_part(index(part), bare); });
   }
 

@@ -63,8 +63,7 @@ class Session {
   virtual const float* output() const = 0;
 
   // The layers in order. `pool` shares out the work inside each; null: this thread alone. With the same
-  // result, if the caller is in a SingleThreadedScope (open_mp.h): on some CPUs oneDNN adds in an order that
-  // depends on OpenMP's threads.
+  // result.
   // `progress`, or null, is told of each layer and may stop between them.
   virtual void run(ThreadPool* pool = nullptr, const Progress* progress = nullptr) = 0;
 
