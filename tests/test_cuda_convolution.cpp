@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
@@ -193,39 +194,41 @@ std::vector<Problem> problems(Storage storage) {
   return list;
 }
 
-// Storages and problems: with ThreadSanitizer, which makes each of a block's threads one of its own, few.
+// All of them; with ThreadSanitizer, to which each of a block's threads is one, few.
+std::vector<Problem> problems() {
 #if defined(__SANITIZE_THREAD__)
-constexpr Storage kStorages[] = {Storage::f16};
-constexpr std::size_t kProblems[] = {0, 2, 5};
+  const std::vector<Problem> all = problems(Storage::f16);
+  return {all[0], all[2], all[5]};
 #else
-constexpr Storage kStorages[] = {Storage::f16, Storage::bf16, Storage::f32};
-constexpr std::size_t kProblems[] = {0, 1, 2, 3, 4, 5};
+  std::vector<Problem> all;
+  for (Storage storage : {Storage::f16, Storage::bf16, Storage::f32})
+    std::ranges::copy(problems(storage), std::back_inserter(all));
+  return all;
 #endif
+}
 
 }  // namespace
 
 TEST_CASE("convolutions equal sums in double, every tile, whole and in parts, by memory or by a cluster") {
   const adaface::DeviceInfo device = adaface::cuda_devices().at(0);
   const bool has_warpgroups = has_warpgroup_products(device.compute_major, device.compute_minor);
-  for (Storage storage : kStorages)
-    for (std::size_t which : kProblems)
-      for (ConvolutionTile tile : kTiles)
-        for (int splits : {1, 3, -3, -8}) {
-          const Problem p = problems(storage)[which];
-          tile.splits = std::abs(splits);
-          tile.cluster = splits < 0;
-          if (tile.warpgroups && !has_warpgroups) continue;
-          if (tile.cluster && !has_clusters(device.compute_major)) continue;
-          if (tile.splits > p.c.row_bytes() / kDepthBytes) continue;
-          CAPTURE(kSeed);
-          CAPTURE(static_cast<int>(storage));
-          CAPTURE(p.name());
-          CAPTURE(tile.rows);
-          CAPTURE(tile.columns);
-          CAPTURE(tile.warpgroups);
-          CAPTURE(tile.stages);
-          CAPTURE(tile.splits);
-          CAPTURE(tile.cluster);
-          CHECK(worst_error(p, tile, kSeed) <= 1.0);
-        }
+  for (const Problem& p : problems())
+    for (ConvolutionTile tile : kTiles)
+      for (int splits : {1, 3, -3, -8}) {
+        tile.splits = std::abs(splits);
+        tile.cluster = splits < 0;
+        if (tile.warpgroups && !has_warpgroups) continue;
+        if (tile.cluster && !has_clusters(device.compute_major)) continue;
+        if (tile.splits > p.c.row_bytes() / kDepthBytes) continue;
+        CAPTURE(kSeed);
+        CAPTURE(static_cast<int>(p.c.storage));
+        CAPTURE(p.name());
+        CAPTURE(tile.rows);
+        CAPTURE(tile.columns);
+        CAPTURE(tile.warpgroups);
+        CAPTURE(tile.stages);
+        CAPTURE(tile.splits);
+        CAPTURE(tile.cluster);
+        CHECK(worst_error(p, tile, kSeed) <= 1.0);
+      }
 }
