@@ -1,18 +1,20 @@
 // The CUDA backend on a device: kinds of layers with every tile, whole networks, photographs from end to end,
 // and what the device and the vendor's libraries reach at best. Exits with 77 where there is no device.
 #include <CLI/CLI.hpp>
+#include <cstddef>
 #include <cstdio>
-#include <fstream>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <system_error>
+#include <span>
 
 #include "bench/cuda/layers.h"
 #include "bench/cuda/networks.h"
 #include "bench/cuda/pictures.h"
 #include "bench/cuda/yardsticks.h"
+#include "src/io/file.h"
 #include "tools/command_line.h"
 #include "tools/synthetic/untrained.h"
 
@@ -134,16 +136,10 @@ void run(Arguments arguments, const Device& device) {
   const auto write = [&] {
     if (arguments.json.empty()) return;
     // Ended meanwhile, this program leaves what it wrote before.
-    const std::string unfinished = arguments.json + ".part";
-    std::ofstream file(unfinished);
-    if (!(file << report.dump(1) << "\n").flush())
-      throw Error(ErrorCode::io, unfinished + ": cannot be written");
-    file.close();
-    std::error_code failure;
-    std::filesystem::rename(unfinished, arguments.json, failure);
-    if (failure)
-      throw Error(ErrorCode::io,
-                  unfinished + ": cannot be renamed to " + arguments.json + ": " + failure.message());
+    const std::string text = report.dump(1) + "\n";
+    io::AtomicFile file(arguments.json);
+    file.append(std::as_bytes(std::span(text)));
+    file.commit();
   };
   bench::DeviceLimits limits{};
   if (arguments.limits || arguments.layers || arguments.networks)
@@ -175,9 +171,7 @@ void run(Arguments arguments, const Device& device) {
                                               });
     write();
   }
-  if (arguments.layers) {
-    time_layers(arguments, device, facts, limits, report, write);
-  }
+  if (arguments.layers) time_layers(arguments, device, facts, limits, report, write);
   report["finished"] = true;  // a report without it is that of a run that was ended
   write();
 }
