@@ -165,7 +165,9 @@ TEST_CASE("what processes leave that close a gallery at the same moment, the nex
   const Scratch scratch("gallery-close");
   const fs::path path = scratch.path / "g";
   { Gallery::open_or_create(path, kModel); }
-  const auto files = [&] { return std::distance(fs::directory_iterator(scratch.path), fs::directory_iterator()); };
+  const auto files = [&] {
+    return std::distance(fs::directory_iterator(scratch.path), fs::directory_iterator());
+  };
   int left = 0;
   for (int round = 0; round < 20; ++round) {
     CAPTURE(round);
