@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <random>
 #include <set>
@@ -127,7 +128,9 @@ TEST_CASE("after an input that was too large for all, all go on") {
   std::vector<int> needs(200, 1);
   needs[0] = 91;
   std::mutex mutex;
+  std::condition_variable all_late;
   std::set<std::thread::id> late;
+  bool patient = true;
   int at_once = 0, most = 0;
   const auto work = [&](Worker& worker, const Input& input) {
     const int i = std::stoi(input.path.string());
@@ -146,8 +149,13 @@ TEST_CASE("after an input that was too large for all, all go on") {
       leave();
       throw;
     }
-    // Long enough for each thread to get some.
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    // Nobody takes the share of a thread that is yet to come; one that never comes fails the test.
+    if (i >= 100) {
+      std::unique_lock lock(mutex);
+      all_late.notify_all();
+      if (patient)
+        patient = all_late.wait_for(lock, std::chrono::seconds(30), [&] { return late.size() == kThreads; });
+    }
     leave();
     return i;
   };
