@@ -104,7 +104,7 @@ TEST_CASE("help, version and wrong usage") {
   CHECK_CONTAINS(f.adaface({}).err, "Usage: adaface");
   const Result unknown = f.adaface({"detct", "x.jpg"});
   CHECK(unknown.code == 2);
-  CHECK_CONTAINS(unknown.err, "error: detct: no such verb, expected one of detect, align, embed, compare, ");
+  CHECK_CONTAINS(unknown.err, "error: detct: no such verb, expected detect, align, embed, compare, ");
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{"detect"},
                                              {"detect", "--nope", "x.jpg"},
@@ -164,6 +164,8 @@ TEST_CASE("what is wrong with a command line is named first") {
       {{"--json", "detect", "x"}, "unexpected --json, expected after the verb\n"},
       {{"--foo", "detect", "x"}, "unexpected --foo: no such option\n"},
       {{"--json"}, "unexpected --json: no such option\n"},
+      {{"help", "detct"}, "detct: no such verb, expected detect, align, "},
+      {{"help", "info", "x"}, "x: unexpected\n"},
   };
   if (has_gallery())
     expected.insert(
@@ -173,7 +175,8 @@ TEST_CASE("what is wrong with a command line is named first") {
          {{"gallery", "list"}, "expected GALLERY\n  'adaface gallery list --help'"},
          {{"gallery", "list", "-x"}, "unexpected -x: " + there + "-x, or after --)\n"},
          {{"gallery", "remove", "x", "-x"}, "unexpected -x: no such option\n"},
-         {{"gallery", "burn", "x"}, "unexpected burn, expected list, remove, "}});
+         {{"gallery", "burn", "x"}, "unexpected burn, expected list, remove, "},
+         {{"help", "gallery", "burn"}, "burn: no such verb, expected list, remove, "}});
   for (const auto& [arguments, message] : expected) {
     const Result result = f.adaface(arguments);
     CAPTURE(arguments.back());
@@ -186,7 +189,6 @@ TEST_CASE("what is wrong with a command line is named first") {
   CHECK(f.adaface({"-V"}).out == f.adaface({"--version"}).out);
   CHECK(f.adaface({"help"}).out == f.adaface({"--help"}).out);
   CHECK(f.adaface({"help", "detect"}).out == f.adaface({"detect", "--help"}).out);
-  CHECK(f.adaface({"help", "detct"}).code == 2);
   const Result convert = f.run(ADAFACE_CONVERT, {"-x.ckpt", "-o", "z.afw"});
   CHECK(convert.code == 2);
   CHECK(convert.err.starts_with("error: unexpected -x.ckpt: " + there + "-x.ckpt, or after --)\n"));

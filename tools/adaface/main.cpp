@@ -68,23 +68,24 @@ int main(int argc, char** argv) {
   }
   std::vector<std::string> arguments(argv + 1, argv + argc);
   // As other programs with verbs understand it.
-  if (arguments.front() == "help") {
-    arguments.erase(arguments.begin());
-    arguments.emplace_back("--help");
-  } else if (arguments.front() == "version") {
-    arguments.front() = "--version";
+  const bool is_help = arguments.front() == "help", is_version = arguments.front() == "version";
+  if (is_help) arguments.erase(arguments.begin());
+  if (is_version) arguments.front() = "--version";
+  // The first word names a verb, after "help" every word.
+  const CLI::App* verb = &app;
+  for (const std::string& word : arguments) {
+    if (word.starts_with('-')) break;
+    const std::string verbs = adaface::verbs_of(*verb);
+    const auto named = verb->get_subcommands([&](const CLI::App* each) { return each->get_name() == word; });
+    if (named.empty()) {
+      std::cerr << "error: " << adaface::printable(word) << ": "
+                << (verbs.empty() ? "unexpected" : "no such verb, expected " + verbs) << "\n";
+      return kWrongUsage;
+    }
+    verb = named.front();
+    if (!is_help) break;
   }
-  const std::string verb = arguments.front();
-  std::string known;
-  bool is_known = verb.starts_with('-');
-  for (const CLI::App* each : app.get_subcommands([](const CLI::App*) { return true; })) {
-    is_known = is_known || each->get_name() == verb;
-    known += (known.empty() ? "" : ", ") + each->get_name();
-  }
-  if (!is_known) {
-    std::cerr << "error: " << adaface::printable(verb) << ": no such verb, expected one of " << known << "\n";
-    return kWrongUsage;
-  }
+  if (is_help) arguments.emplace_back("--help");
   try {
     adaface::parse_as_given(app, arguments);
   } catch (const CLI::ParseError& error) {
