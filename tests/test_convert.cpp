@@ -30,6 +30,7 @@ using namespace adaface;
 using namespace adaface::checkpoint;
 using namespace std::string_literals;
 
+using adaface::testing::files_in;
 using adaface::testing::have;
 using adaface::testing::Scratch;
 using adaface::testing::shared_directory;
@@ -784,9 +785,7 @@ TEST_CASE("a whole network, from two formats, to the same payload; damage leaves
   CHECK_CONTAINS(error_of([&] { convert_embedder(safe, afw); }),
                  "input_layer.0.weight\" holds nan at element 10");
   CHECK_CONTAINS(error_of([&] { convert_embedder(safe, afw); }), "x.safetensors");
-  std::size_t files = 0;
-  for ([[maybe_unused]] const auto& file : fs::directory_iterator(directory.path)) ++files;
-  CHECK(files == 1);  // the input alone: no output, no temporary file
+  CHECK(files_in(directory.path) == 1);  // the input alone: no output, no temporary file
 }
 
 TEST_CASE("MTCNN's published weights") {

@@ -18,6 +18,7 @@ namespace {
 using namespace adaface::cli;
 namespace fs = std::filesystem;
 using adaface::testing::contains;
+using adaface::testing::files_in;
 using adaface::testing::Fixture;
 using adaface::testing::fixture;
 using adaface::testing::Json;
@@ -441,7 +442,7 @@ TEST_CASE("evaluate: the figures of comparing every photograph with every other"
   CHECK(json["folds"].size() == 10);
   CHECK(json["roc"].size() == corners(expected.roc).size());
   CHECK_CONTAINS(read(directory / "roc.svg"), "ir_18 on list.txt");
-  CHECK(std::distance(fs::directory_iterator(directory), fs::directory_iterator()) == 2);
+  CHECK(files_in(directory) == 2);
 
   // The human form, on one thread.
   const Result human =

@@ -71,10 +71,6 @@ fs::path make(const fs::path& path) {
   return path;
 }
 
-std::size_t files_in(const fs::path& directory) {
-  return static_cast<std::size_t>(std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
-}
-
 std::string state_of(const Gallery& gallery) {
   std::string text;
   for (const Photograph& p : gallery.photographs())

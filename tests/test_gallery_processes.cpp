@@ -174,16 +174,13 @@ TEST_CASE("readers in other processes never fail and never see half of a person"
   for (const pid_t reader : readers) CHECK(wait_for(reader) == 0);
   // SQLite leaves its files if the last two close at the same moment; whoever closes alone removes them.
   CHECK(whole_people(Gallery::open(path)) == kPeople);
-  CHECK(std::distance(fs::directory_iterator(scratch.path), fs::directory_iterator()) == 1);
+  CHECK(files_in(scratch.path) == 1);
 }
 
 TEST_CASE("what processes leave that close a gallery at the same moment, the next to close it takes away") {
   const Scratch scratch("gallery-close");
   const fs::path path = scratch.path / "g";
   { Gallery::open_or_create(path, kModel); }
-  const auto files = [&] {
-    return std::distance(fs::directory_iterator(scratch.path), fs::directory_iterator());
-  };
   int left = 0;
   for (int round = 0; round < 20; ++round) {
     CAPTURE(round);
@@ -204,9 +201,9 @@ TEST_CASE("what processes leave that close a gallery at the same moment, the nex
     for (int i = 0; i < 2; ++i) CHECK(::read(ready[0], &byte, 1) == 1);
     for (const int end : {go[1], go[0], ready[0], ready[1]}) ::close(end);
     for (const pid_t user : users) CHECK(wait_for(user) == 0);
-    left += files() > 1;
+    left += files_in(scratch.path) > 1;
     CHECK(whole_people(Gallery::open(path)) == 2 * static_cast<std::size_t>(round + 1));
-    CHECK(files() == 1);
+    CHECK(files_in(scratch.path) == 1);
   }
   CHECK(Gallery::open(path).verify(2).damage.empty());
   std::printf("close: files left in %d of 20 rounds, until the next close\n", left);

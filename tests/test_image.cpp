@@ -25,6 +25,7 @@ using adaface::Image;
 using adaface::ImageView;
 using Bytes = std::vector<std::byte>;
 
+using adaface::testing::files_in;
 using adaface::testing::have;
 using adaface::testing::noise;
 using adaface::testing::Scratch;
@@ -396,7 +397,7 @@ TEST_CASE("files: missing, a directory, empty, unknown extension") {
   CHECK(adaface::read_image(scratch.path / "a.jpeg").width() == 20);
   CHECK_THROWS_AS(adaface::write_image(scratch.path / "a.webp", image), adaface::Error);
   CHECK_THROWS_AS(adaface::write_image(scratch.path / "none" / "a.png", image), adaface::Error);
-  CHECK(std::distance(fs::directory_iterator(scratch.path), {}) == 3);
+  CHECK(files_in(scratch.path) == 3);
 }
 
 TEST_CASE("views that are none are refused everywhere") {
@@ -446,7 +447,7 @@ TEST_CASE("a file is complete or absent, and replaces files only") {
   REQUIRE(::mkfifo((scratch.path / "pipe").c_str(), 0600) == 0);
   CHECK_THROWS_AS(adaface::write_file(scratch.path / "pipe", Bytes(1)), adaface::Error);
   CHECK(fs::is_fifo(scratch.path / "pipe"));
-  CHECK(std::distance(fs::directory_iterator(scratch.path), {}) == 3);
+  CHECK(files_in(scratch.path) == 3);
 }
 
 TEST_CASE("control characters of any kind never reach a terminal") {
