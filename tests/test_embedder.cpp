@@ -12,7 +12,6 @@
 #include "src/iresnet/iresnet.h"
 #include "src/nn/cpu_backend.h"
 #include "src/nn/onednn.h"
-#include "src/nn/open_mp.h"
 #include "src/weights_state.h"
 #include "tests/cpu.h"
 #include "tests/embedder_goldens.h"

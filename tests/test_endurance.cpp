@@ -117,7 +117,6 @@ TEST_CASE("a small network of every layer: what is held stays the same") {
   const nn::Network network = small_network(weights);
   for (const int threads : {1, 2}) {
     nn::ThreadPool pool(threads, nn::enter_worker_thread);
-    const nn::SingleThreadedScope scope;
     const auto plan = nn::plan_cpu(network, {.threads = threads});
     const auto session = plan->create_session(threads);
     const auto run = [&] {

@@ -333,7 +333,6 @@ TEST_CASE("sessions on threads keep weights for each other: the same bits") {
     std::vector<std::thread> threads;
     for (int t = 0; t < kThreads; ++t)
       threads.emplace_back([&, t] {
-        const SingleThreadedScope scope;
         const auto session = plan->create_session();
         for (int i = 0; i < kRuns; ++i) {
           std::copy(layers.src.begin(), layers.src.end(), session->input());
