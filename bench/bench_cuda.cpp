@@ -14,7 +14,7 @@
 #include "bench/cuda/networks.h"
 #include "bench/cuda/pictures.h"
 #include "bench/cuda/yardsticks.h"
-#include "src/io/file.h"
+#include "src/adaface.hpp"
 #include "tools/command_line.h"
 #include "tools/synthetic/untrained.h"
 
@@ -137,9 +137,7 @@ void run(Arguments arguments, const Device& device) {
     if (arguments.json.empty()) return;
     // Ended meanwhile, this program leaves what it wrote before.
     const std::string text = report.dump(1) + "\n";
-    io::AtomicFile file(arguments.json);
-    file.append(std::as_bytes(std::span(text)));
-    file.commit();
+    write_file(arguments.json, std::as_bytes(std::span(text)));
   };
   bench::DeviceLimits limits{};
   if (arguments.limits || arguments.layers || arguments.networks)
